@@ -1,0 +1,1 @@
+"""The models, each read top to bottom in one sitting."""

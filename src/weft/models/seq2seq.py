@@ -1,0 +1,82 @@
+"""The encoder-decoder Transformer (Vaswani et al. 2017)."""
+
+from typing import NamedTuple
+
+import torch
+from jaxtyping import Bool, Float, Int
+from torch import Tensor, nn
+
+from weft.config import ModelConfig
+from weft.nn.cache import KVCache
+from weft.nn.embedding import Embedding
+from weft.nn.initialise import initialise
+from weft.nn.masks import Mask
+from weft.nn.stack import Stack
+
+__all__ = ["Memory", "Seq2Seq"]
+
+
+class Memory(NamedTuple):
+    """What the decoder attends to: the encoder's states, and which of them are real (None: all)."""
+
+    states: Float[Tensor, "M S D"]
+    keep: Bool[Tensor, "M S"] | None
+
+
+class Seq2Seq(nn.Module):
+    """Source tokens to a memory, memory and target tokens to hidden states, hidden states to logits."""
+
+    def __init__(self, config: ModelConfig) -> None:
+        super().__init__()
+        self.config = config
+        self.source_embedding = Embedding(config)
+        self.target_embedding = self.source_embedding if config.tie == "three" else Embedding(config)
+        self.encoder = Stack(config, layers=config.encoder_layers, causal=False, cross=False)
+        self.decoder = Stack(config, layers=config.decoder_layers, causal=True, cross=True)
+        self.output = nn.Linear(config.width, config.vocabulary, bias=config.output_bias)
+        if config.tie != "none":
+            self.output.weight = self.target_embedding.tokens.weight
+        initialise(self, config)
+
+    def encode(self, source: Int[Tensor, "M S"], *, keep: Bool[Tensor, "M S"] | None = None) -> Memory:
+        """Read the source. `keep` marks real tokens where rows are padded."""
+        states = self.encoder(self.source_embedding(source), mask=Mask(keep=keep))
+        return Memory(states, keep)
+
+    def decode(
+        self, target: Int[Tensor, "B T"], memory: Memory, *, cache: KVCache | None = None
+    ) -> Float[Tensor, "B T D"]:
+        """Hidden states of the target tokens, each of which sees the memory and the tokens up to itself.
+
+        Each row of memory serves B / M neighbouring rows of `target`. With `cache`, `target` holds the new tokens alone.
+        """
+        out: Tensor = self.decoder(
+            self.target_embedding(target), memory.states, memory_keep=memory.keep, cache=cache
+        )
+        return out
+
+    def logits(self, hidden: Float[Tensor, "*N D"]) -> Float[Tensor, "*N V"]:
+        """Scores over the vocabulary."""
+        scores: Tensor = self.output(hidden)
+        return scores
+
+    def forward(
+        self,
+        source: Int[Tensor, "B S"],
+        target: Int[Tensor, "B T"],
+        *,
+        source_keep: Bool[Tensor, "B S"] | None = None,
+    ) -> Float[Tensor, "B T D"]:
+        """Hidden states for teacher forcing; the target begins with the start token.
+
+        Padding at the target's end needs no mask: no real token sees it, and its own states are nobody's labels.
+        """
+        return self.decode(target, self.encode(source, keep=source_keep))
+
+    def new_cache(self, capacity: int) -> KVCache:
+        """An empty cache for `capacity` target tokens."""
+        return KVCache(self.config.decoder_layers, capacity=capacity)
+
+    @property
+    def device(self) -> torch.device:
+        return self.output.weight.device

@@ -1,0 +1,73 @@
+"""Keys and values kept from one decoding step to the next. Passed in, never stored on a module."""
+
+import torch
+from jaxtyping import Float, Int
+from torch import Tensor
+
+__all__ = ["KVCache", "LayerCache"]
+
+
+class LayerCache:
+    """One layer's keys and values: of the tokens so far, in preallocated space, and of the encoder's memory."""
+
+    def __init__(self, capacity: int) -> None:
+        self.capacity = capacity
+        self.length = 0
+        self.memory: tuple[Tensor, Tensor] | None = None
+        self._keys: Tensor | None = None
+        self._values: Tensor | None = None
+
+    def extend(
+        self, keys: Float[Tensor, "B G T K"], values: Float[Tensor, "B G T K"]
+    ) -> tuple[Float[Tensor, "B G S K"], Float[Tensor, "B G S K"]]:
+        """Append the new tokens' keys and values and give back those of all tokens so far."""
+        rows, groups, new, head_width = keys.shape
+        if self._keys is None or self._values is None:
+            self._keys = keys.new_empty(rows, groups, self.capacity, head_width)
+            self._values = values.new_empty(rows, groups, self.capacity, head_width)
+        start, self.length = self.length, self.length + new
+        self._keys[:, :, start : self.length] = keys
+        self._values[:, :, start : self.length] = values
+        return self._keys[:, :, : self.length], self._values[:, :, : self.length]
+
+    def reorder(self, rows: Int[Tensor, "R"]) -> None:
+        """Keep these rows of the tokens so far, in this order; a row may come more than once."""
+        if self._keys is None or self._values is None:
+            return
+        for name, store in (("_keys", self._keys), ("_values", self._values)):
+            fresh = store.new_empty(len(rows), *store.shape[1:])
+            torch.index_select(store[:, :, : self.length], 0, rows, out=fresh[:, :, : self.length])
+            setattr(self, name, fresh)
+
+    def keep_memory(self, rows: Int[Tensor, "R"]) -> None:
+        """Keep these rows of the encoder's memory."""
+        if self.memory is not None:
+            self.memory = (self.memory[0].index_select(0, rows), self.memory[1].index_select(0, rows))
+
+    def trim(self, length: int) -> None:
+        """Forget all tokens but the first `length`."""
+        self.length = min(self.length, length)
+
+
+class KVCache:
+    """The caches of a stack's layers, each with room for `capacity` tokens."""
+
+    def __init__(self, layers: int, *, capacity: int) -> None:
+        self.layers = [LayerCache(capacity) for _ in range(layers)]
+
+    @property
+    def length(self) -> int:
+        """How many tokens are held."""
+        return self.layers[0].length
+
+    def reorder(self, rows: Int[Tensor, "R"]) -> None:
+        for layer in self.layers:
+            layer.reorder(rows)
+
+    def keep_memory(self, rows: Int[Tensor, "R"]) -> None:
+        for layer in self.layers:
+            layer.keep_memory(rows)
+
+    def trim(self, length: int) -> None:
+        for layer in self.layers:
+            layer.trim(length)

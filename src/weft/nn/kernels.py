@@ -1,0 +1,87 @@
+"""Attention kernels: `attend` is the only place that knows one."""
+
+from typing import Literal
+
+import torch
+from jaxtyping import Bool, Float
+from torch import Tensor
+from torch.nn import functional
+
+from weft.nn.taps import Tap
+
+__all__ = ["Kernel", "attend", "choose_kernel"]
+
+Kernel = Literal["plain", "sdpa"]
+
+# Up to this many scores a head, three plain products beat PyTorch's flash kernel on a CPU, forward and backward.
+PLAIN_SCORES = 128 * 128
+
+
+def choose_kernel(device: torch.device, *, queries: int, keys: int, weights_wanted: bool) -> Kernel:
+    """The kernel for a call: the plain one where somebody looks at the weights or where it is the fastest."""
+    if weights_wanted or (device.type == "cpu" and queries * keys <= PLAIN_SCORES):
+        return "plain"
+    return "sdpa"
+
+
+def attend(
+    q: Float[Tensor, "B H T K"],
+    k: Float[Tensor, "B G S K"],
+    v: Float[Tensor, "B G S K"],
+    *,
+    mask: Bool[Tensor, "#B 1 #T S"] | None = None,
+    causal: bool = False,
+    bias: Float[Tensor, "H T S"] | None = None,
+    dropout: float = 0.0,
+    tap: Tap | None = None,
+    kernel: Kernel | None = None,
+) -> Float[Tensor, "B H T K"]:
+    """softmax(q kᵀ / √K + bias) v (Vaswani et al. 2017, section 3.2.1), with G heads of keys and values for H of queries.
+
+    A query that may see no key gets zeros. `causal` says that `mask` is nothing but the causal one, which lets a
+    kernel skip what it hides. `tap` is handed the weights, (B, H, T, S).
+    """
+    wanted = tap is not None and tap.wanted
+    kernel = kernel or choose_kernel(q.device, queries=q.shape[2], keys=k.shape[2], weights_wanted=wanted)
+    if kernel == "plain":
+        return _plain(q, k, v, mask=mask, bias=bias, dropout=dropout, tap=tap)
+    additive = None if bias is None else bias[None].to(q.dtype)
+    if additive is not None and mask is not None:
+        additive = additive.masked_fill(~mask, float("-inf"))
+    use_causal = causal and additive is None and q.shape[2] == k.shape[2]
+    return functional.scaled_dot_product_attention(
+        q,
+        k,
+        v,
+        attn_mask=None if use_causal else (mask if additive is None else additive),
+        dropout_p=dropout,
+        is_causal=use_causal,
+        enable_gqa=k.shape[1] != q.shape[1],
+    )
+
+
+def _plain(
+    q: Tensor,
+    k: Tensor,
+    v: Tensor,
+    *,
+    mask: Tensor | None,
+    bias: Tensor | None,
+    dropout: float,
+    tap: Tap | None,
+) -> Tensor:
+    """The reference kernel."""
+    rows, heads, queries, head_width = q.shape
+    if k.shape[1] != heads:
+        k, v = (t.repeat_interleave(heads // t.shape[1], dim=1) for t in (k, v))
+    scores = (q * head_width**-0.5) @ k.transpose(-1, -2)  # (B, H, T, S)
+    if bias is not None:
+        scores = scores + bias.to(scores.dtype)
+    if mask is not None:
+        scores = scores.masked_fill(~mask, torch.finfo(scores.dtype).min)
+    weights = scores.softmax(-1)
+    if mask is not None:
+        weights = weights.masked_fill(~mask, 0.0)  # a row that sees nothing: zeros, not an average
+    if tap is not None:
+        weights = tap(weights)
+    return functional.dropout(weights, dropout) @ v

@@ -1,0 +1,49 @@
+"""Masks: what may see what. Built once per forward, at the top of a stack; True means "attend"."""
+
+from dataclasses import dataclass
+
+import torch
+from jaxtyping import Bool, Int
+from torch import Tensor
+
+__all__ = ["Mask"]
+
+
+@dataclass(frozen=True)
+class Mask:
+    """What may see what, said in words and made a tensor by `build`.
+
+    `keep` marks the real keys of a padded batch; `causal` hides later keys; `window` hides keys that are `window` or
+    more positions away (with `causal`: a sliding window of `window` keys, the query's own included); `segments`
+    numbers the documents packed into a row, and only equal numbers see each other.
+    """
+
+    keep: Bool[Tensor, "B S"] | None = None
+    causal: bool = False
+    window: int | None = None
+    segments: Int[Tensor, "B S"] | None = None
+
+    def build(self, queries: int, keys: int, *, device: torch.device) -> Bool[Tensor, "B 1 T S"] | None:
+        """The mask for the last `queries` of `keys` positions, broadcastable to (B, H, T, S); None if all is seen."""
+        masks = []
+        query = torch.arange(keys - queries, keys, device=device)[:, None]  # (T, 1)
+        key = torch.arange(keys, device=device)[None, :]  # (1, S)
+        if self.causal and queries > 1:
+            masks.append((key <= query)[None, None])
+        if self.window is not None:
+            masks.append(((query - key).abs() < self.window)[None, None])
+        if self.keep is not None:
+            masks.append(self.keep[:, None, None, :])
+        if self.segments is not None:
+            masks.append((self.segments[:, -queries:, None] == self.segments[:, None, :])[:, None])
+        if not masks:
+            return None
+        allowed = masks[0]
+        for mask in masks[1:]:
+            allowed = allowed & mask
+        return allowed
+
+    @property
+    def only_causal(self) -> bool:
+        """Whether a kernel's own causal mask says all of it."""
+        return self.causal and self.keep is None and self.window is None and self.segments is None
