@@ -4,7 +4,16 @@ from typing import Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
-__all__ = ["Config", "ModelConfig", "SpecialTokens"]
+__all__ = [
+    "Config",
+    "DataConfig",
+    "ModelConfig",
+    "RunConfig",
+    "SpecialTokens",
+    "TokenizerConfig",
+    "TrainConfig",
+    "TranslateConfig",
+]
 
 Activation = Literal["relu", "gelu", "gelu_tanh", "silu", "relu_squared"]
 PositionScheme = Literal["sinusoidal", "sinusoidal_halves", "learned", "rotary", "alibi", "t5", "none"]
@@ -68,3 +77,80 @@ class ModelConfig(Config):
         if self.position in ("rotary", "sinusoidal", "sinusoidal_halves") and self.head_width % 2:
             raise ValueError(f"{self.position} positions need an even head width, not {self.head_width}")
         return self
+
+
+class DataConfig(Config):
+    """Where the examples are. `columns` names the columns of a table that has no header."""
+
+    train: tuple[str, ...] = Field(min_length=1)
+    valid: tuple[str, ...] = ()
+    columns: tuple[str, ...] | None = None
+    max_tokens: int = Field(default=256, gt=0)  # a training example with a longer side is left out, and counted
+
+
+class TokenizerConfig(Config):
+    """How text becomes tokens. `size` None: fitted to the training text."""
+
+    kind: Literal["bpe", "unigram", "wordpiece", "words", "characters"] = "bpe"
+    size: int | None = Field(default=None, gt=0)
+
+
+class TranslateConfig(Config):
+    """Which languages a model translates: one direction, or from each to each where no direction is set."""
+
+    from_language: str | None = None
+    to_language: str | None = None
+
+    @model_validator(mode="after")
+    def _both_or_neither(self) -> Self:
+        if (self.from_language is None) != (self.to_language is None):
+            raise ValueError("a direction needs both from_language and to_language")
+        if self.from_language is not None and self.from_language == self.to_language:
+            raise ValueError(f"from_language and to_language are both {self.to_language}")
+        return self
+
+
+class TrainConfig(Config):
+    """How a model is trained. The length of the run is one of `minutes`, `steps` and `epochs`.
+
+    `schedule` "linear" warms up, stays, and falls in a straight line over the last `decay` share of the run, which need
+    not be known before it begins to fall; "cosine" (Loshchilov and Hutter 2017) and "inverse_sqrt" (Vaswani et al. 2017,
+    section 5.3) are the papers'.
+    """
+
+    seed: int = Field(default=1, ge=0)
+    minutes: float | None = Field(default=None, gt=0)
+    steps: int | None = Field(default=None, gt=0)
+    epochs: float | None = Field(default=None, gt=0)
+    batch_tokens: int = Field(default=4096, gt=0)  # of one step, over all processes, on the batch's larger side
+    accumulate: int = Field(default=1, gt=0)  # parts that a batch is worked on in
+    optimizer: Literal["muon", "adamw"] = "muon"
+    learning_rate: float = Field(default=2e-3, gt=0)
+    weight_decay: float = Field(default=0.0, ge=0)
+    clip: float = Field(default=1.0, gt=0)
+    schedule: Literal["linear", "cosine", "inverse_sqrt"] = "linear"
+    warmup: int = Field(default=100, ge=0)  # steps
+    decay: float = Field(default=0.6, ge=0, le=1)
+    smoothing: float = Field(default=0.1, ge=0, lt=1)
+    average: float = Field(default=0.1, ge=0, lt=1)  # share of the run, at its end, whose weights are averaged
+    validations: int = Field(default=8, ge=1)  # in the whole run
+    patience: int | None = Field(default=None, gt=0)  # validations without a gain that end the run early
+    precision: Literal["auto", "float32", "bfloat16"] = "auto"
+
+    @model_validator(mode="after")
+    def _one_length(self) -> Self:
+        given = [name for name in ("minutes", "steps", "epochs") if getattr(self, name) is not None]
+        if len(given) > 1:
+            raise ValueError(f"{' and '.join(given)} are both set: a run has one length")
+        return self
+
+
+class RunConfig(Config):
+    """A whole run, resolved: it alone, with the data, reproduces the weights."""
+
+    task: Literal["translate"] = "translate"
+    data: DataConfig
+    tokenizer: TokenizerConfig = TokenizerConfig()
+    translate: TranslateConfig = TranslateConfig()
+    model: ModelConfig
+    train: TrainConfig = TrainConfig()
