@@ -20,6 +20,8 @@ config → text → data
 config → families → runs → models → generate → tasks → train → api → cli
 config → nn → models
 config → recipes → tasks
+config → overrides → api
+corpus → cli
 text, data → tasks
 nn, tasks → inspect → api
 api → serve → cli
@@ -27,8 +29,9 @@ config, text, families, runs → keras
 """
 
 # Importing any of these loads no torch, so that the command line answers at once.
-TORCH_FREE = ("__init__.py", "errors.py", "config.py", "recipes.py", "cli/__init__.py", "runs/folder.py")
-TORCH_FREE_PACKAGES = ("families", "text")
+TORCH_FREE = ("__init__.py", "errors.py", "config.py", "overrides.py", "recipes.py", "cli/__init__.py")
+TORCH_FREE += ("runs/claim.py", "runs/folder.py", "runs/log.py")
+TORCH_FREE_PACKAGES = ("corpus", "families", "text")
 
 
 class Import(NamedTuple):
