@@ -1,0 +1,206 @@
+"""Text to ids and back: one face for every kind of tokenizer, on top of the `tokenizers` library."""
+
+import hashlib
+import json
+from collections.abc import Sequence
+from functools import cached_property
+from pathlib import Path
+from typing import Self
+
+import tokenizers
+
+from weft.errors import UserError
+
+__all__ = ["SPECIAL_TOKENS", "Tokenizer"]
+
+SPECIAL_TOKENS = ("<pad>", "<s>", "</s>", "<unk>")
+"""The first ids of every tokenizer that weft trains, in this order."""
+
+_FILE = "tokenizer.json"
+_VECTORS_FILE = "tokenizer_vectors.json"
+
+_PROBES = (
+    "A dog runs through the snow.",
+    "Ein Hund läuft durch den Schnee, nicht wahr?",
+    "L'été dernier, où étiez-vous : à Besançon ?",
+    "Příliš žluťoučký kůň úpěl ďábelské ódy.",
+    "  white   space,\tand tabs ",
+    "In 1,234 cases 56.7 % cost €89 (2019-03-31).",
+    "don't “quote” <s> or </s> naïve cafe\u0301 – 日本語 Ω ❤",
+    "",
+)
+"""Texts whose ids are kept beside a tokenizer, together with some of its own pieces."""
+
+
+class Tokenizer:
+    """Text to ids and back; what is special is never read from text and never cut or padded here.
+
+    Raises UserError where the given tokenizer lacks one of the special tokens.
+    """
+
+    def __init__(self, backend: tokenizers.Tokenizer) -> None:
+        missing = [token for token in SPECIAL_TOKENS if backend.token_to_id(token) is None]
+        if missing:
+            raise UserError(f"the tokenizer lacks the special tokens {', '.join(missing)}")
+        # A file from elsewhere may ask for these, and `</s>` in a text would end it.
+        backend.no_truncation()
+        backend.no_padding()
+        backend.encode_special_tokens = True
+        self._backend = backend
+        self._byte_level = '"ByteLevel"' in json.dumps(json.loads(backend.to_str())["decoder"])
+
+    @cached_property
+    def vocab_size(self) -> int:
+        """The number of ids, the special ones included."""
+        return self._backend.get_vocab_size()
+
+    @cached_property
+    def pad_id(self) -> int:
+        """What fills the short rows of a batch."""
+        return self._special("<pad>")
+
+    @cached_property
+    def bos_id(self) -> int:
+        """What a decoder starts from."""
+        return self._special("<s>")
+
+    @cached_property
+    def eos_id(self) -> int:
+        """What ends a sequence."""
+        return self._special("</s>")
+
+    @cached_property
+    def unk_id(self) -> int:
+        """What stands for anything the vocabulary cannot spell."""
+        return self._special("<unk>")
+
+    @cached_property
+    def fingerprint(self) -> str:
+        """A hash of all that decides how text becomes ids."""
+        return hashlib.sha256(self._backend.to_str().encode()).hexdigest()
+
+    def encode(self, texts: Sequence[str]) -> list[list[int]]:
+        """The ids of each text, in parallel, without special tokens."""
+        try:
+            return [encoding.ids for encoding in self._backend.encode_batch_fast(list(texts))]
+        except TypeError:
+            _refuse_half_characters(texts)
+            raise
+
+    def decode(self, sequences: Sequence[Sequence[int]]) -> list[str]:
+        """The text of each sequence of ids; special tokens are left out."""
+        return self._backend.decode_batch([[int(id_) for id_ in ids] for ids in sequences])
+
+    def tokens(self, ids: Sequence[int]) -> list[str]:
+        """Each id as a reader may see it: a space as `▁`, bytes that are no whole character in hex."""
+        return [self._readable(int(id_)) for id_ in ids]
+
+    def offsets(self, text: str) -> tuple[list[int], list[tuple[int, int]]]:
+        """The ids of a text and, for each, where its characters start and end in it, white space left out."""
+        _refuse_half_characters([text])
+        encoding = self._backend.encode(text)
+        return encoding.ids, [_trimmed(text, start, end) for start, end in encoding.offsets]
+
+    def token_id(self, token: str) -> int | None:
+        """The id of a piece exactly as the vocabulary has it, a special token for instance."""
+        return self._backend.token_to_id(token)
+
+    def save(self, folder: Path) -> None:
+        """Write `tokenizer.json`, and some texts with their ids for `load` to check."""
+        self._backend.save(str(folder / _FILE))
+        vectors = [{"text": text, "ids": ids} for text, ids in self._vectors()]
+        (folder / _VECTORS_FILE).write_text(json.dumps(vectors, indent=1) + "\n", encoding="utf-8")
+
+    @classmethod
+    def load(cls, folder: Path) -> Self:
+        """Read what `save` wrote.
+
+        Raises UserError where a file is missing or damaged, or where the two disagree: another version of
+        the library or an edited vocabulary would otherwise give ids that the model was never trained on.
+        """
+        tokenizer = cls(_read_backend(folder / _FILE))
+        path = folder / _VECTORS_FILE
+        try:
+            vectors = [(str(vector["text"]), list(vector["ids"])) for vector in json.loads(path.read_bytes())]
+        except OSError as error:
+            raise UserError(f"{path}: {error.strerror}: it belongs beside {_FILE}") from error
+        except (ValueError, TypeError, KeyError) as error:
+            raise UserError(f"{path}: not a list of texts and their ids") from error
+        for (text, expected), ids in zip(
+            vectors, tokenizer.encode([text for text, _ in vectors]), strict=True
+        ):
+            if ids != expected:
+                raise UserError(
+                    f"{folder}: the tokenizer and its vectors disagree on the ids of {text!r}: {_FILE} was "
+                    "changed, or this version of the tokenizers library reads it differently"
+                )
+        return tokenizer
+
+    def _special(self, token: str) -> int:
+        id_ = self._backend.token_to_id(token)
+        assert id_ is not None  # the constructor checked
+        return id_
+
+    def _readable(self, id_: int) -> str:
+        token = self._backend.id_to_token(id_)
+        if token is None:
+            raise ValueError(f"id {id_} is outside of the vocabulary of {self.vocab_size}")
+        return _spelled(token) if self._byte_level else token.replace(" ", "▁")
+
+    def _vectors(self) -> list[tuple[str, list[int]]]:
+        ids = range(len(SPECIAL_TOKENS), self.vocab_size)
+        samples = self.decode([ids[start :: max(1, len(ids) // 12)][:24] for start in range(4)])
+        texts = [*_PROBES, *samples]
+        return list(zip(texts, self.encode(texts), strict=True))
+
+
+def _read_backend(path: Path) -> tokenizers.Tokenizer:
+    try:
+        return tokenizers.Tokenizer.from_str(path.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise UserError(f"{path}: {error.strerror}") from error
+    except Exception as error:  # the library raises nothing more precise
+        raise UserError(f"{path}: not a tokenizer that the tokenizers library can read: {error}") from error
+
+
+def _refuse_half_characters(texts: Sequence[str]) -> None:
+    """Raise UserError for a text with half of a surrogate pair, as non-UTF-8 on a command line becomes."""
+    for text in texts:
+        try:
+            text.encode()
+        except UnicodeEncodeError as error:
+            raise UserError(
+                f"{text!r} is not valid Unicode at character {error.start}: write it in UTF-8"
+            ) from error
+
+
+def _trimmed(text: str, start: int, end: int) -> tuple[int, int]:
+    while start < end and text[start].isspace():
+        start += 1
+    while start < end and text[end - 1].isspace():
+        end -= 1
+    return start, end
+
+
+def _byte_of_character() -> dict[str, int]:
+    """The 256 characters that stand for the bytes in byte-level vocabularies (Radford et al. 2019)."""
+    printable = [*range(0x21, 0x7F), *range(0xA1, 0xAD), *range(0xAE, 0x100)]
+    others = [byte for byte in range(256) if byte not in printable]
+    return {chr(byte): byte for byte in printable} | {
+        chr(256 + rank): byte for rank, byte in enumerate(others)
+    }
+
+
+_BYTE_OF_CHARACTER = _byte_of_character()
+
+
+def _spelled(token: str) -> str:
+    if token in SPECIAL_TOKENS or not all(character in _BYTE_OF_CHARACTER for character in token):
+        return token
+    raw = bytes(_BYTE_OF_CHARACTER[character] for character in token)
+    try:
+        return raw.decode().replace(" ", "▁")
+    except UnicodeDecodeError:
+        return "".join(chr(byte) if 0x20 < byte < 0x7F else f"<0x{byte:02X}>" for byte in raw).replace(
+            "<0x20>", "▁"
+        )
