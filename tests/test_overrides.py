@@ -61,6 +61,18 @@ def test_overrides_come_as_a_mapping_too(file: Path) -> None:
     assert (config.model.width, config.model.heads, config.train.minutes) == (32, 2, 1.5)
 
 
+def test_what_a_program_gives_lies_over_both_and_blames_neither(file: Path) -> None:
+    file.write_text(MODEL + "[train]\nminutes = 3\n")
+    settings = load_settings(file, ["train.minutes=4", "model.norm=rms"])
+    whole = settings.over({"train.minutes": 5, "train.name": "mine"})
+    assert validate(Whole, whole).train == Training(minutes=5.0, name="mine")
+    assert settings["train"] == {"minutes": 4}
+    with pytest.raises(UserError, match=r"^train.minutes: input should be a valid number"):
+        validate(Whole, settings.over({"train.minutes": "x"}))
+    with pytest.raises(UserError, match=r"^--set: unknown key"):
+        validate(Whole, load_settings(file, ["model.widht=4"]).over({"train.minutes": 5}))
+
+
 @pytest.mark.parametrize(
     ("written", "value"),
     [

@@ -7,11 +7,12 @@ import json
 import re
 import tomllib
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from copy import deepcopy
 from datetime import date, datetime, time
 from os import PathLike
 from pathlib import Path
 from types import MappingProxyType
-from typing import Any, TypeVar, get_args
+from typing import Any, Self, TypeVar, get_args
 
 from pydantic import BaseModel, ValidationError
 
@@ -26,18 +27,30 @@ KEY = re.compile(r"[A-Za-z0-9_-]+(\.[A-Za-z0-9_-]+)*")
 
 
 class Settings(dict[str, Any]):
-    """Settings as plain data that knows where it came from: the file's text and the keys laid over it."""
+    """Settings as plain data that knows where each came from: a file, an override, or a program."""
 
     def __init__(self, values: Mapping[str, Any] = MappingProxyType({}), *, path: Path | None = None) -> None:
         super().__init__(values)
         self.path = path
         self.overridden: set[str] = set()
+        self.given: set[str] = set()
+
+    def over(self, values: Mapping[str, Any]) -> Self:
+        """A copy with values laid over it that come from a program, by keys such as `train.minutes`."""
+        copy = deepcopy(self)
+        for key, value in values.items():
+            _lay(copy, key, value)
+            copy.overridden.discard(key)
+            copy.given.add(key)
+        return copy
 
     def origin(self, place: Sequence[str]) -> str:
         """How an error about the key at `place` begins: `file:line: `, `--set: `, or nothing."""
         key = ".".join(place)
-        if any(f"{key}.".startswith(f"{laid}.") or laid.startswith(f"{key}.") for laid in self.overridden):
+        if any(_meet(key, laid) for laid in self.overridden):
             return "--set: "
+        if any(_meet(key, laid) for laid in self.given):
+            return ""
         line = self.path and find_line(self.path.read_text(encoding="utf-8"), place)
         return f"{self.path}:{line}: " if line else ""
 
@@ -81,6 +94,11 @@ def _parse_value(written: str) -> Any:
     if table or isinstance(value, datetime | date | time):  # several lines; no setting is a date
         return written
     return value
+
+
+def _meet(key: str, other: str) -> bool:
+    """Whether one key is the other, or a table around it."""
+    return f"{key}.".startswith(f"{other}.") or f"{other}.".startswith(f"{key}.")
 
 
 def _read(path: Path) -> dict[str, Any]:
