@@ -1,0 +1,324 @@
+"""All that the command line does, from Python: train, resume, load, import and export."""
+
+import json
+import time
+from collections.abc import Mapping, Sequence
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from weft.config import ModelConfig, RunConfig
+from weft.errors import UserError, suggest
+from weft.families import export_folder, import_folder
+from weft.families.marian_tokenizer import MarianTokenizer
+from weft.models.seq2seq import Seq2Seq
+from weft.nn.precision import matmul_flops
+from weft.overrides import Settings, load_settings, validate
+from weft.recipes import Machine, Recipe, default_preset
+from weft.recipes import preset as named_preset
+from weft.runs.claim import claim
+from weft.runs.folder import read_folder, update_folder, verify, write_folder
+from weft.runs.tensors import MODEL, load_tensors, save_tensors
+from weft.tasks.parallel import ParallelText, Tables
+from weft.tasks.translate import Translate
+from weft.text.tokenizer import Tokenizer
+from weft.train.loop import Result, Trainer
+from weft.train.report import Reporter, Silent
+from weft.train.world import World
+from weft.translator import TASK, Evaluation, Translation, Translator, TranslatorConfig
+
+__all__ = [
+    "Evaluation",
+    "Result",
+    "Translation",
+    "Translator",
+    "export_model",
+    "import_model",
+    "info",
+    "load",
+    "resume",
+    "train",
+]
+
+CONFIG = "config.json"  # what the model is
+REQUEST = "request.json"  # what was asked for
+RUN = "run.json"  # what came of it: the resolved configuration, which alone reproduces the run
+DATA = "data"
+TASKS = (TASK,)
+
+
+def train(
+    task: str = TASK,
+    *,
+    train: str | Sequence[str] | None = None,
+    out: str | Path,
+    valid: str | Sequence[str] | None = None,
+    minutes: float | None = None,
+    steps: int | None = None,
+    from_language: str | None = None,
+    to_language: str | None = None,
+    columns: Sequence[str] | None = None,
+    preset: str | None = None,
+    config: str | Path | None = None,
+    overrides: Mapping[str, Any] | Sequence[str] = (),
+    device: str | None = None,
+    report: Reporter | None = None,
+) -> Result:
+    """Train a model and leave it in the folder `out`.
+
+    `train` and `valid` are patterns or files, as the command line takes them; the run's length is one of `minutes`,
+    `steps`, or the setting train.epochs. Settings come from a preset (by default the one that suits the data and the
+    time), then from the file `config`, then from `overrides`, then from the arguments here.
+    """
+    began = time.monotonic()
+    if task not in TASKS:
+        raise UserError(f'no task "{task}"{suggest(task, TASKS)} (there are: {", ".join(TASKS)})')
+    given: dict[str, Any] = {
+        "data.train": _listed(train),
+        "data.valid": _listed(valid),
+        "data.columns": list(columns) if columns else None,
+        "train.minutes": minutes,
+        "train.steps": steps,
+        "translate.from_language": from_language,
+        "translate.to_language": to_language,
+    }
+    settings = load_settings(config, overrides)
+    settings = settings.over({key: value for key, value in given.items() if value is not None})
+    _check(settings, preset)
+    folder, world = Path(out), World()
+    if not world.leads:
+        return _run(folder, began=began, device=device, report=report, world=world)
+    with claim(folder):
+        _write_json(folder, REQUEST, {"preset": preset, "settings": settings})
+        return _run(folder, began=began, device=device, report=report, world=world)
+
+
+def resume(run: str | Path, *, device: str | None = None, report: Reporter | None = None) -> Result:
+    """Go on with a run that was stopped, bit for bit as if it never had been."""
+    began = time.monotonic()
+    folder, world = Path(run), World()
+    if not world.leads:
+        return _run(folder, began=began, device=device, report=report, world=world)
+    with claim(folder, resume=True):
+        if not (folder / REQUEST).exists():
+            raise UserError(f"{folder}: a model, but not a run: there is nothing to go on with")
+        return _run(folder, began=began, device=device, report=report, world=world)
+
+
+def load(path: str | Path, *, device: str | None = None) -> Translator:
+    """The model in a folder, ready for use; every file is checked against its checksum."""
+    folder = Path(path)
+    verify(folder)
+    config = _read_config(folder)
+    model = Seq2Seq(config.model)
+    model.load_state_dict(load_tensors(folder, _shapes(model)))
+    return Translator(config, model=model.to(_device(device)), tokenizer=_load_tokenizer(folder, config))
+
+
+def import_model(folder: str | Path, *, out: str | Path) -> None:
+    """Turn a Hugging Face folder into a weft model."""
+    imported = import_folder(Path(folder))
+    source, target = imported.languages
+    config = TranslatorConfig(
+        family=imported.family,
+        directions=((source or "source", target or "target"),),
+        tags=False,
+        model=imported.config,
+        generation=imported.generation,
+    )
+    weights = {name: torch.from_numpy(array) for name, array in imported.weights.items()}
+    write_folder(
+        Path(out),
+        kind=TASK,
+        files={
+            CONFIG: config.model_dump_json(indent=2).encode(),
+            MODEL: partial(save_tensors, tensors=weights),
+            **imported.tokenizer,
+        },
+    )
+
+
+def export_model(run: str | Path, *, out: str | Path, to: str = "huggingface") -> None:
+    """Turn a weft model into a folder of another layout; a model that it cannot express is refused."""
+    folder = Path(run)
+    manifest = verify(folder)
+    config = _read_config(folder)
+    model = Seq2Seq(config.model)
+    weights = load_tensors(folder, _shapes(model))
+    ours = {CONFIG, MODEL, REQUEST, RUN}
+    tokenizer = {
+        name: (folder / name).read_bytes()
+        for name in manifest.files
+        if name not in ours and not name.endswith(".safetensors")
+    }
+    export_folder(
+        Path(out),
+        layout=to,
+        config=config.model,
+        weights={name: tensor.numpy() for name, tensor in weights.items()},
+        generation=config.generation,
+        tokenizer=tokenizer,
+        languages=config.directions[0] if len(config.directions) == 1 else (None, None),
+    )
+
+
+def info(path: str | Path) -> dict[str, Any]:
+    """What a folder holds, without loading its weights."""
+    folder = Path(path)
+    manifest = read_folder(folder)
+    config = _read_config(folder)
+    with torch.device("meta"):
+        model = Seq2Seq(config.model)
+    return {
+        "folder": str(folder),
+        "task": config.task,
+        "directions": ", ".join("-".join(pair) for pair in config.directions),
+        "parameters": sum(parameter.numel() for parameter in model.parameters()),
+        "weft": manifest.weft,
+        "model": config.model.model_dump(),
+        "run": json.loads((folder / RUN).read_text("utf-8")) if (folder / RUN).exists() else None,
+    }
+
+
+def _run(
+    folder: Path, *, began: float, device: str | None, report: Reporter | None, world: World
+) -> Result:
+    """Prepare what is not prepared yet, and train."""
+    reporter = report if report is not None and world.leads else Silent()
+    where = _device(device)
+    if world.leads and not (folder / RUN).exists():
+        _prepare(folder, reporter=reporter, device=where)
+    world.wait()
+    run = RunConfig.model_validate_json((folder / RUN).read_text("utf-8"))
+    tokenizer = Tokenizer.load(folder)
+    tables = ParallelText(run.data, run.translate).tables(
+        folder / DATA, tokenizer=tokenizer, tell=reporter.message
+    )
+    torch.manual_seed(run.train.seed)
+    model = Seq2Seq(run.model).to(where)
+    task = Translate(
+        tables.train,
+        tables.valid,
+        tokenizer=tokenizer,
+        special=run.model.special,
+        smoothing=run.train.smoothing,
+    )
+    parameters = sum(parameter.numel() for parameter in model.parameters())
+    reporter.start(
+        {
+            "out": str(folder),
+            "directions": ", ".join(map(str, tables.train.directions)),
+            "pairs": len(tables.train.lengths),
+            "vocabulary": run.model.vocabulary,
+            "parameters": parameters,
+            "shape": f"{run.model.encoder_layers}+{run.model.decoder_layers} layers of {run.model.width}",
+        }
+    )
+    trainer = Trainer(
+        model,
+        task,
+        config=run.train,
+        folder=folder,
+        kind=TASK,
+        reporter=reporter,
+        world=world,
+        began=began,
+    )
+    try:
+        return trainer.run()
+    finally:
+        world.close()
+
+
+def _prepare(folder: Path, *, reporter: Reporter, device: torch.device) -> None:
+    """Everything that comes before the first step: tokenizer, store, and the resolved configuration, on disk."""
+    request = json.loads((folder / REQUEST).read_text("utf-8"))
+    settings = Settings(request["settings"])
+    provisional = _resolve(settings, _recipe(request["preset"]), vocabulary=1)
+    text = ParallelText(provisional.data, provisional.translate)
+    reporter.message(f"training a tokenizer on {', '.join(text.languages)}")
+    tokenizer = text.train_tokenizer(provisional.tokenizer)
+    tables = text.tables(folder / DATA, tokenizer=tokenizer, tell=reporter.message)
+    preset = request["preset"] or _choose(tables, tokenizer, minutes=provisional.train.minutes, device=device)
+    reporter.message(f"preset: {preset}")
+    run = _resolve(settings, _recipe(preset), vocabulary=tokenizer.vocab_size)
+    config = TranslatorConfig(
+        directions=tuple(tuple(direction) for direction in text.directions),
+        tags=text.tagged,
+        model=run.model,
+    )
+    tokenizer.save(folder)
+    saved = {path.name: path.read_bytes() for path in folder.glob("tokenizer*.json")}
+    files = {CONFIG: config.model_dump_json(indent=2).encode(), RUN: run.model_dump_json(indent=2).encode()}
+    update_folder(folder, kind=TASK, files={**saved, **files})
+
+
+def _choose(tables: Tables, tokenizer: Tokenizer, *, minutes: float | None, device: torch.device) -> str:
+    source, target = tables.train.lengths.sum(axis=0)
+    return default_preset(
+        source_tokens=int(source),
+        target_tokens=int(target),
+        vocabulary=tokenizer.vocab_size,
+        minutes=minutes,
+        machine=Machine(flops=matmul_flops(device.type)),
+    )
+
+
+def _recipe(preset: str | None) -> Recipe:
+    return named_preset(preset) if preset else named_preset("tiny")
+
+
+def _resolve(settings: Settings, recipe: Recipe, *, vocabulary: int) -> RunConfig:
+    """The recipe with the settings laid over it, checked."""
+    resolved = Settings({table: dict(fields) for table, fields in recipe.items()}, path=settings.path)
+    resolved["model"]["vocabulary"] = vocabulary
+    resolved.overridden, resolved.given = settings.overridden, settings.given
+    for table, fields in settings.items():
+        if isinstance(fields, Mapping):
+            resolved[table] = {**resolved.get(table, {}), **fields}
+        else:
+            resolved[table] = fields
+    return validate(RunConfig, resolved)
+
+
+def _check(settings: Settings, preset: str | None) -> None:
+    """Find what is wrong with settings before anything is read or written."""
+    _resolve(settings, _recipe(preset), vocabulary=1)
+
+
+def _listed(value: str | Sequence[str] | None) -> list[str] | None:
+    return [value] if isinstance(value, str) else None if value is None else list(value)
+
+
+def _device(name: str | None) -> torch.device:
+    if name is None:
+        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    try:
+        device = torch.device(name)
+        torch.empty(0, device=device)
+    except (RuntimeError, AssertionError) as error:
+        there = ["cpu", *(f"cuda:{index}" for index in range(torch.cuda.device_count()))]
+        raise UserError(f'device "{name}" is not there (there are: {", ".join(there)})') from error
+    return device
+
+
+def _shapes(model: Seq2Seq) -> dict[str, torch.Size]:
+    return {name: tensor.shape for name, tensor in model.state_dict().items()}
+
+
+def _read_config(folder: Path) -> TranslatorConfig:
+    path = folder / CONFIG
+    if not path.exists():
+        raise UserError(f"{folder}: the run has not got as far as a model: weft train --resume {folder}")
+    return validate(TranslatorConfig, json.loads(path.read_text("utf-8")))
+
+
+def _load_tokenizer(folder: Path, config: TranslatorConfig) -> Tokenizer | MarianTokenizer:
+    marian = (folder / "source.spm").exists()
+    return MarianTokenizer.load(folder) if marian else Tokenizer.load(folder)
+
+
+def _write_json(folder: Path, name: str, value: Mapping[str, Any]) -> None:
+    update_folder(folder, kind=TASK, files={name: json.dumps(value, indent=2, ensure_ascii=False).encode()})

@@ -1,0 +1,109 @@
+"""weft's own defaults, each with its reason, and the presets by name."""
+
+from collections.abc import Mapping
+from types import MappingProxyType
+from typing import Any, NamedTuple
+
+from weft.errors import UserError, suggest
+from weft.families import PRESETS as PUBLISHED
+
+__all__ = ["PRESETS", "Machine", "Recipe", "default_preset", "preset"]
+
+Recipe = Mapping[str, Any]
+
+
+class Machine(NamedTuple):
+    """What a recipe needs to know of the machine: the product of matrices it does, in FLOP/s, in its best precision."""
+
+    flops: float
+
+
+# Fewer steps to the same quality than the papers' recipes: norms before the branches without parameters, queries and
+# keys normalised, rotary positions, squared ReLU (So et al. 2021), branches that start at zero, no biases (the bias of a
+# tied output included), and Muon for the matrices.
+_OURS = {
+    "norm": "rms",
+    "norm_scale": False,
+    "norm_place": "before",
+    "query_key_norm": True,
+    "bias": False,
+    "position": "rotary",
+    "activation": "relu_squared",
+    "scale_embedding": True,
+    "tie": "three",
+    "zero_output": True,
+}
+
+
+def _ours(width: int, *, heads: int, encoder: int, decoder: int, dropout: float) -> dict[str, Any]:
+    """A deep encoder, which reads the source once, over a shallow decoder, which runs for every token it writes."""
+    shape = {"width": width, "heads": heads, "feed_forward": 4 * width}
+    return {**_OURS, **shape, "encoder_layers": encoder, "decoder_layers": decoder, "dropout": dropout}
+
+
+# The papers' own training: AdamW and the inverse square root of the step. A rate of √(D · warmup)⁻¹ at its peak, which
+# for D = 512 and 4,000 steps is 7e-4 (Vaswani et al. 2017, section 5.3).
+_PAPER = {"optimizer": "adamw", "schedule": "inverse_sqrt", "warmup": 4000, "learning_rate": 7e-4, "batch_tokens": 25_000}
+
+PRESETS: Mapping[str, Recipe] = MappingProxyType(
+    {
+        "tiny": {"model": _ours(128, heads=2, encoder=4, decoder=2, dropout=0.1)},
+        "small": {"model": _ours(192, heads=3, encoder=4, decoder=2, dropout=0.1)},
+        "medium": {"model": _ours(256, heads=4, encoder=5, decoder=3, dropout=0.2)},
+        "large": {
+            "model": _ours(512, heads=8, encoder=6, decoder=3, dropout=0.1),
+            "train": {"batch_tokens": 16_384},
+        },
+        **{
+            name: {"model": dict(published.fields), "train": _PAPER | {"learning_rate": rate}}
+            for (name, published), rate in zip(PUBLISHED.items(), (7e-4, 5e-4), strict=True)
+        },
+    }
+)
+
+# From the smallest up. A run of minutes takes the largest that sees the data often enough to learn it; one without a
+# limit, the largest that the data can fill.
+_LADDER = ("tiny", "small", "medium", "large")
+_PASSES = 6.0  # over the training text, below which a smaller model is better off
+_EFFICIENCY = 0.4  # of the machine's products that a whole training step keeps up
+_TOKENS_FOR = {"tiny": 0, "small": 100_000, "medium": 600_000, "large": 20_000_000}
+
+
+def preset(name: str) -> Recipe:
+    """A preset by its name; a UserError names those there are."""
+    if name not in PRESETS:
+        raise UserError(f'no preset "{name}"{suggest(name, PRESETS)} (there are: {", ".join(PRESETS)})')
+    return PRESETS[name]
+
+
+def default_preset(
+    *, source_tokens: int, target_tokens: int, vocabulary: int, minutes: float | None, machine: Machine
+) -> str:
+    """The preset for a data set of this size and the time there is.
+
+    >>> machine = Machine(flops=1e11)
+    >>> def choose(minutes):
+    ...     return default_preset(
+    ...         source_tokens=10**6, target_tokens=10**6, vocabulary=8000, minutes=minutes, machine=machine
+    ...     )
+    >>> choose(5), choose(90), choose(None)
+    ('tiny', 'small', 'medium')
+    """
+    fitting = [name for name in _LADDER if source_tokens + target_tokens >= _TOKENS_FOR[name]]
+    if minutes is None:
+        return fitting[-1]
+    affordable = [
+        name
+        for name in fitting
+        if _passes(name, source_tokens, target_tokens, vocabulary, minutes * 60 * machine.flops) >= _PASSES
+    ]
+    return affordable[-1] if affordable else fitting[0]
+
+
+def _passes(name: str, source_tokens: int, target_tokens: int, vocabulary: int, budget: float) -> float:
+    """How often a model of this shape sees the data for so many FLOP: six for each weight and token."""
+    model = PRESETS[name]["model"]
+    square, inner = model["width"] ** 2, model["width"] * model["feed_forward"]
+    encoder = model["encoder_layers"] * (4 * square + 2 * inner)
+    decoder = model["decoder_layers"] * (8 * square + 2 * inner) + vocabulary * model["width"]
+    return budget * _EFFICIENCY / (6 * (encoder * source_tokens + decoder * target_tokens))

@@ -1,0 +1,1 @@
+"""The tasks, one file each: all that makes a task a task."""

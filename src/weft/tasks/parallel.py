@@ -1,0 +1,116 @@
+"""Parallel text made ready for training: read, counted, tokenized once, and laid down in the run's folder."""
+
+from collections.abc import Callable, Sequence
+from itertools import islice
+from pathlib import Path
+from typing import NamedTuple
+
+from weft.config import DataConfig, TokenizerConfig, TranslateConfig
+from weft.data.sources import Report, Sources, complete, open_sources
+from weft.data.store import TokenStore, build_store, fingerprint, open_store
+from weft.errors import UserError
+from weft.tasks.translate import Direction, PairTable, directions_of, language_tag
+from weft.text.tokenizer import Tokenizer
+from weft.text.training import train_tokenizer
+
+__all__ = ["ParallelText", "Tables", "read_parallel"]
+
+# A tokenizer learns nothing more from more lines than this.
+TOKENIZER_LINES = 1_000_000
+
+
+class Tables(NamedTuple):
+    """The encoded pairs of a run."""
+
+    train: PairTable
+    valid: PairTable | None
+
+
+class ParallelText:
+    """The parallel text of a run: its languages and directions are known at once, the rest is read when it is needed."""
+
+    def __init__(self, data: DataConfig, translate: TranslateConfig) -> None:
+        wanted = [translate.from_language, translate.to_language]
+        self.data = data
+        self.train = _open(data.train, data.columns, [name for name in wanted if name is not None])
+        self.directions = directions_of(translate, self.train.fields)
+        self.languages = [name for name in self.train.fields if any(name in pair for pair in self.directions)]
+        self.valid = _open(data.valid, data.columns, self.languages) if data.valid else None
+
+    @property
+    def tagged(self) -> bool:
+        """Whether the model has to be told which language to write."""
+        return len({direction.target for direction in self.directions}) > 1
+
+    def train_tokenizer(self, config: TokenizerConfig) -> Tokenizer:
+        """One tokenizer for all languages, and a tag for each where the model needs one."""
+        tags = [language_tag(language) for language in self.languages] if self.tagged else []
+        lines = islice(complete(self.train, report=Report()), TOKENIZER_LINES)
+        texts = [text for example in lines for text in example.fields.values()]
+        if not texts:
+            raise UserError(f"{', '.join(self.data.train)}: not a single complete line to learn from")
+        return train_tokenizer(texts, kind=config.kind, size=config.size, special=tags)
+
+    def tables(self, folder: Path, *, tokenizer: Tokenizer, tell: Callable[[str], None]) -> Tables:
+        """The pairs as tokens, in stores below `folder` that are used again when nothing has changed."""
+        tags = {}
+        if self.tagged:
+            tags = {language: tokenizer.token_id(language_tag(language)) or 0 for language in self.languages}
+        train = PairTable(
+            _store(folder / "train", self.train, tokenizer, tell=tell),
+            self.directions,
+            tags=tags,
+            max_tokens=self.data.max_tokens,
+        )
+        if train.too_long:
+            tell(f"{train.too_long:,} pairs left out as longer than {self.data.max_tokens} tokens")
+        if not len(train.lengths):
+            raise UserError(f"{', '.join(self.data.train)}: not a single pair to learn from")
+        if self.valid is None:
+            return Tables(train, None)
+        texts: dict[str, list[str]] = {language: [] for language in self.languages}
+        for example in complete(self.valid, report=Report()):
+            for language, text in example.fields.items():
+                texts[language].append(text)
+        store = _store(folder / "valid", self.valid, tokenizer, tell=tell)
+        return Tables(train, PairTable(store, self.directions, tags=tags, texts=texts))
+
+
+def read_parallel(
+    specs: Sequence[str], *, columns: Sequence[str] | None, direction: Direction
+) -> tuple[dict[str, list[str]], Report]:
+    """The complete lines in a direction's two languages, and what was left out."""
+    report = Report()
+    texts: dict[str, list[str]] = {language: [] for language in direction}
+    for example in complete(_open(specs, columns, direction), report=report):
+        for language, text in example.fields.items():
+            texts[language].append(text)
+    if not report.kept:
+        raise UserError(f"{', '.join(specs)}: not a single complete line")
+    return texts, report
+
+
+def _open(specs: Sequence[str], columns: Sequence[str] | None, languages: Sequence[str]) -> Sources:
+    return open_sources(specs, columns=columns, fields=languages or None, parallel=True)
+
+
+def _store(
+    folder: Path, sources: Sources, tokenizer: Tokenizer, *, tell: Callable[[str], None]
+) -> TokenStore:
+    mark = fingerprint(sources.stamp, tokenizer.fingerprint)
+    store = open_store(folder, mark)
+    if store is not None:
+        return store
+    report = Report()
+    store = build_store(
+        folder,
+        complete(sources, report=report),
+        fields=sources.fields,
+        encode=tokenizer.encode,
+        vocab_size=tokenizer.vocab_size,
+        fingerprint=mark,
+        report=report,
+    )
+    for line in report.lines():
+        tell(line)
+    return store

@@ -1,0 +1,52 @@
+"""What training needs to know of a task."""
+
+from abc import ABC, abstractmethod
+from collections.abc import Sequence
+from typing import NamedTuple
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor, nn
+
+from weft.nn.loss import Loss
+
+__all__ = ["Batch", "Task", "Validation"]
+
+Batch = dict[str, Tensor]
+
+
+class Validation(NamedTuple):
+    """How good a model is on held-out examples: its loss in nats a token, and the task's scores by name."""
+
+    loss: float
+    scores: dict[str, float]
+
+
+class Task(ABC):
+    """A task, holding its encoded training examples, which it numbers from 0."""
+
+    @property
+    @abstractmethod
+    def lengths(self) -> NDArray[np.int64]:
+        """(N, sides): the tokens of each training example, a column for each sequence that is padded by itself."""
+
+    @abstractmethod
+    def collate(self, rows: Sequence[int] | NDArray[np.int64]) -> Batch:
+        """Training examples as one padded batch, on the CPU."""
+
+    @abstractmethod
+    def loss(self, model: nn.Module, batch: Batch) -> dict[str, Loss]:
+        """The task's losses, by name, each a sum with a count of its own."""
+
+    @abstractmethod
+    def count(self, batch: Batch) -> dict[str, int]:
+        """The counts that `loss` will give, known before the model runs: parts of a batch are weighted by them."""
+
+    @abstractmethod
+    def validate(self, model: nn.Module, *, whole: bool) -> Validation | None:
+        """Loss on all held-out examples, and scores on all (`whole`) or on a fixed sample; None if there are none."""
+
+    def to(self, batch: Batch, device: torch.device) -> Batch:
+        """The batch on the model's device."""
+        return {name: tensor.to(device, non_blocking=True) for name, tensor in batch.items()}

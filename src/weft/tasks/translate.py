@@ -1,0 +1,216 @@
+"""Translation: sentence pairs, in one direction or in all of them with a tag for the language to write."""
+
+from collections.abc import Mapping, Sequence
+from itertools import permutations
+from typing import NamedTuple
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from sacrebleu.metrics import BLEU, CHRF
+from torch import nn
+
+from weft.config import SpecialTokens, TranslateConfig
+from weft.data.batches import collate
+from weft.data.store import TokenStore
+from weft.errors import UserError, suggest
+from weft.generate import SearchConfig, generate
+from weft.models.seq2seq import Seq2Seq
+from weft.nn.loss import Loss, vocabulary_loss
+from weft.tasks.task import Batch, Task, Validation
+from weft.text.tokenizer import Tokenizer
+
+__all__ = ["Direction", "PairTable", "Scores", "Translate", "directions_of", "language_tag", "pick_direction", "score"]
+
+# Scores during a run come from this many held-out pairs; the loss always from all.
+VALIDATION_SAMPLE = 200
+VALIDATION_TOKENS = 4096
+
+
+class Direction(NamedTuple):
+    """From one language to another."""
+
+    source: str
+    target: str
+
+    def __str__(self) -> str:
+        return f"{self.source}-{self.target}"
+
+
+class Scores(NamedTuple):
+    """sacreBLEU's BLEU and chrF2 of a list of translations, with their signatures."""
+
+    bleu: float
+    chrf: float
+    bleu_signature: str
+    chrf_signature: str
+
+
+def language_tag(language: str) -> str:
+    """The token that asks for a language (Johnson et al. 2017, section 3)."""
+    return f"<2{language}>"
+
+
+def directions_of(config: TranslateConfig, languages: Sequence[str]) -> list[Direction]:
+    """The directions to train: the one that is configured, or from each language to each."""
+    if config.from_language is None or config.to_language is None:
+        return [Direction(*pair) for pair in permutations(languages, 2)]
+    for language in (config.from_language, config.to_language):
+        if language not in languages:
+            raise UserError(
+                f'language "{language}" is not in the data (there: {", ".join(languages)}){suggest(language, languages)}'
+            )
+    return [Direction(config.from_language, config.to_language)]
+
+
+def pick_direction(known: Sequence[Direction], source: str | None, target: str | None) -> Direction:
+    """The one known direction that fits what is asked for; a UserError where none does, or several do."""
+    for given, languages in (
+        (source, sorted({d.source for d in known})),
+        (target, sorted({d.target for d in known})),
+    ):
+        if given is not None and given not in languages:
+            raise UserError(
+                f'language "{given}" is not known here (known: {", ".join(languages)}){suggest(given, languages)}'
+            )
+    fitting = [d for d in known if source in (None, d.source) and target in (None, d.target)]
+    if len(fitting) == 1:
+        return fitting[0]
+    names = ", ".join(map(str, known))
+    if not fitting:
+        raise UserError(f"the model does not translate from {source} to {target} (it does: {names})")
+    raise UserError(f"the model knows several directions ({names}): say which with --from and --to")
+
+
+def score(translations: Sequence[str], references: Sequence[str]) -> Scores:
+    """BLEU (13a, cased) and chrF2 of a corpus (Papineni et al. 2002, Popović 2015, Post 2018)."""
+    bleu, chrf = BLEU(), CHRF()
+    value = bleu.corpus_score(list(translations), [list(references)])
+    other = chrf.corpus_score(list(translations), [list(references)])
+    return Scores(value.score, other.score, str(bleu.get_signature()), str(chrf.get_signature()))
+
+
+class PairTable:
+    """Lines in several languages as pairs: number i is line i // D in direction i % D.
+
+    The source is [tag of the target language, where there are several directions] tokens [end]; the target's tokens
+    are bare. Pairs with an empty or an overlong side are not in it. `texts` holds the lines themselves, where they are
+    to be references.
+    """
+
+    def __init__(
+        self,
+        store: TokenStore,
+        directions: Sequence[Direction],
+        *,
+        tags: dict[str, int],
+        max_tokens: int | None = None,
+        texts: Mapping[str, Sequence[str]] | None = None,
+    ) -> None:
+        self.store = store
+        self.texts = texts
+        self.directions = list(directions)
+        self.tags = tags
+        extra = 2 if tags else 1  # the end token, and the tag
+        sides = [
+            np.stack([store.lengths[d.source].astype(np.int64) + extra, store.lengths[d.target] + 1], axis=1)
+            for d in directions
+        ]
+        lengths = np.stack(sides, axis=1).reshape(-1, 2)  # (lines·D, 2)
+        whole = (lengths > (extra, 1)).all(axis=1)
+        fits = np.ones_like(whole) if max_tokens is None else (lengths <= max_tokens).all(axis=1)
+        self.too_long = int((whole & ~fits).sum())
+        self.numbers = np.flatnonzero(whole & fits)
+        self.lengths: NDArray[np.int64] = lengths[self.numbers]
+
+    def source(self, row: int, *, end: int) -> NDArray[np.int64]:
+        """The source of a pair as the model reads it."""
+        line, direction = divmod(int(self.numbers[row]), len(self.directions))
+        source, target = self.directions[direction]
+        prefix = [self.tags[target]] if self.tags else []
+        return np.concatenate([prefix, self.store[source][line], [end]]).astype(np.int64)
+
+    def target(self, row: int) -> NDArray[np.int64]:
+        """The target's bare tokens."""
+        line, direction = divmod(int(self.numbers[row]), len(self.directions))
+        return self.store[self.directions[direction].target][line]
+
+    def reference(self, row: int) -> str:
+        """The target as it was written."""
+        assert self.texts is not None
+        line, direction = divmod(int(self.numbers[row]), len(self.directions))
+        return self.texts[self.directions[direction].target][line]
+
+
+class Translate(Task):
+    """Label-smoothed cross-entropy on pairs, scored by greedy BLEU."""
+
+    def __init__(
+        self,
+        train: PairTable,
+        valid: PairTable | None,
+        *,
+        tokenizer: Tokenizer,
+        special: SpecialTokens,
+        smoothing: float,
+    ) -> None:
+        self.train = train
+        self.valid = valid
+        self.tokenizer = tokenizer
+        self.special = special
+        self.smoothing = smoothing
+
+    @property
+    def lengths(self) -> NDArray[np.int64]:
+        return self.train.lengths
+
+    def collate(self, rows: Sequence[int] | NDArray[np.int64]) -> Batch:
+        return self._collate(self.train, rows)
+
+    def _collate(self, table: PairTable, rows: Sequence[int] | NDArray[np.int64]) -> Batch:
+        """source (B, S), and target (B, T) beside the labels (B, T) that follow each of its tokens."""
+        pad, start, end = self.special.pad, self.special.start, self.special.end
+        targets = [table.target(row) for row in rows]
+        source = collate([table.source(row, end=end) for row in rows], pad_id=pad)
+        target = collate([np.concatenate([[start], tokens]) for tokens in targets], pad_id=pad)
+        labels = collate([np.concatenate([tokens, [end]]) for tokens in targets], pad_id=pad)
+        named = {"source": source, "target": target, "labels": labels}
+        return {name: torch.from_numpy(array) for name, array in named.items()}
+
+    def loss(self, model: nn.Module, batch: Batch, *, smoothing: float | None = None) -> dict[str, Loss]:
+        assert isinstance(model, Seq2Seq)
+        keep = batch["source"] != self.special.pad
+        hidden = model(batch["source"], batch["target"], source_keep=None if bool(keep.all()) else keep)
+        labelled = batch["labels"] != self.special.pad
+        return {
+            "translation": vocabulary_loss(
+                hidden[labelled],
+                batch["labels"][labelled],
+                weight=model.output.weight,
+                bias=model.output.bias,
+                smoothing=self.smoothing if smoothing is None else smoothing,
+            )
+        }
+
+    def count(self, batch: Batch) -> dict[str, int]:
+        return {"translation": int((batch["labels"] != self.special.pad).sum())}
+
+    def validate(self, model: nn.Module, *, whole: bool) -> Validation | None:
+        if self.valid is None or not len(self.valid.lengths):
+            return None
+        assert isinstance(model, Seq2Seq)
+        order = np.lexsort(self.valid.lengths.T)
+        total, count = 0.0, 0
+        with torch.inference_mode():
+            for rows in np.array_split(order, max(1, int(self.valid.lengths.max(1).sum()) // VALIDATION_TOKENS)):
+                batch = self.to(self._collate(self.valid, rows), model.device)
+                loss = self.loss(model, batch, smoothing=0.0)["translation"]
+                total, count = total + float(loss.total), count + loss.count
+        rows = np.arange(len(self.valid.lengths))
+        if not whole and len(rows) > VALIDATION_SAMPLE:
+            rows = rows[np.linspace(0, len(rows) - 1, VALIDATION_SAMPLE).astype(np.int64)]
+        sources = [self.valid.source(row, end=self.special.end).tolist() for row in rows]
+        found = generate(model, sources, SearchConfig(), batch_tokens=VALIDATION_TOKENS)
+        translations = self.tokenizer.decode([hypotheses[0].tokens for hypotheses in found])
+        references = [self.valid.reference(row) for row in rows]
+        return Validation(total / count, {"bleu": score(translations, references).bleu})

@@ -1,0 +1,1 @@
+"""The training recipe: optimizers, schedules, the loop and its exactness."""

@@ -1,0 +1,298 @@
+"""The training loop: exact to the bit however often it is killed, and on time when it is given minutes."""
+
+import time
+from collections.abc import Callable
+from functools import partial
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import torch
+from torch import Tensor, nn
+
+from weft.config import TrainConfig
+from weft.data.batches import BatchPlan
+from weft.nn.precision import fast_dtype
+from weft.runs.checkpoints import latest_checkpoint, load_checkpoint, save_checkpoint
+from weft.runs.folder import update_folder
+from weft.runs.log import Log
+from weft.runs.state import flatten_state, unflatten_state
+from weft.runs.tensors import MODEL, load_tensors, save_tensors
+from weft.tasks.task import Batch, Task, Validation
+from weft.train.average import Average
+from weft.train.optimizers import make_optimizers
+from weft.train.pace import Pace
+from weft.train.report import Reporter
+from weft.train.schedule import Plan, learning_rate
+from weft.train.world import World
+
+__all__ = ["PLAN", "Result", "Trainer"]
+
+PLAN = "plan.json"
+LOG = "log.jsonl"
+LAST = "last.safetensors"
+SAVE_SHARE = 0.02  # of the time may go into checkpoints
+SAVE_SECONDS = 20.0
+AVERAGES = 50  # weights that the average is made of, at the most
+TELL_SECONDS = 0.2
+
+
+class Result(NamedTuple):
+    """How a run ended: `kept` says which weights are the model's, by their loss on the held-out examples."""
+
+    steps: int
+    loss: float | None
+    scores: dict[str, float]
+    kept: str
+    seconds: float
+    tokens: int
+    padding: float
+
+
+class Trainer:
+    """Trains a model on a task, in a run's folder that the caller has claimed.
+
+    All that shapes the weights is a function of the configuration, the data and the plan on disk: a step's batch and its
+    random numbers come from (seed, step), never from what went before.
+    """
+
+    def __init__(
+        self,
+        model: nn.Module,
+        task: Task,
+        *,
+        config: TrainConfig,
+        folder: Path,
+        kind: str,
+        reporter: Reporter,
+        world: World,
+        began: float,
+    ) -> None:
+        self.model = model
+        self.task = task
+        self.config = config
+        self.folder = folder
+        self.kind = kind
+        self.reporter = reporter
+        self.world = world
+        self.device = next(model.parameters()).device
+        self.optimizers = make_optimizers(model, config)
+        self.batches = BatchPlan(task.lengths, tokens=config.batch_tokens, seed=config.seed)
+        self.pace = Pace(config, self.batches, began=began)
+        self.plan = Plan.load(folder / PLAN)
+        self.average = Average()
+        self.done = 0  # steps
+        self.tokens = 0
+        self.best_loss: float | None = None
+        self.without_gain = 0
+        self.log: Log | None = None
+
+    def run(self) -> Result:
+        """Train to the end, from the last checkpoint if there is one."""
+        self._resume()
+        if self.world.leads:
+            self.log = Log(self.folder / LOG, step=self.done)
+        saved = told = time.monotonic()
+        save_seconds = 0.0
+        while True:
+            self._follow(self.pace.decide(self.plan, step=self.done))
+            if self.plan.steps is not None and self.done >= self.plan.steps:
+                break
+            begin = time.monotonic()
+            loss = self.step(self.done)
+            now = time.monotonic()
+            self.pace.time_step(self.done, now - begin)
+            self.done += 1
+            if now - told > TELL_SECONDS:
+                told = now
+                self._tell(loss)
+            validated = self._validate_if_due()
+            if validated or now - saved > max(SAVE_SECONDS, save_seconds / SAVE_SHARE):
+                begin = time.monotonic()
+                self._save()
+                saved = time.monotonic()
+                save_seconds = saved - begin
+        self._save()
+        result = self._finish()
+        if self.log is not None:
+            self.log.write({"step": self.done, "finished": True, **result._asdict()})
+            self.log.close()
+        self.reporter.finish(result)
+        return result
+
+    def step(self, step: int) -> float:
+        """One update of the weights; gives back the loss, in nats a token."""
+        rate = learning_rate(step, self.config, self.plan)
+        for optimizer in self.optimizers.values():
+            for group in optimizer.param_groups:
+                group["lr"] = rate
+        rows = self.batches.batch(step)
+        parts = self._parts(rows)
+        counts = self._counts(rows, parts)
+        self.model.train()
+        torch.manual_seed(_mix(self.config.seed, step, self.world.rank))
+        total = 0.0
+        for part in parts:
+            with self._precision():
+                losses = self.task.loss(self.model, self.task.to(part, self.device))
+                joined = torch.stack([loss.total / counts[name] for name, loss in losses.items()]).sum()
+            joined.backward()  # type: ignore[no-untyped-call]
+            total += float(joined.detach())
+        self.world.sum_gradients(self.model)
+        nn.utils.clip_grad_norm_(self.model.parameters(), self.config.clip)
+        for optimizer in self.optimizers.values():
+            optimizer.step()
+            optimizer.zero_grad(set_to_none=True)
+        self._add_to_average(step)
+        self.tokens += int(self.task.lengths[rows].sum())
+        return self.world.sum(total)
+
+    def _parts(self, rows: Any) -> list[Batch]:
+        """This process's share of a batch, in the parts that are worked on one after the other."""
+        accumulate, world = self.config.accumulate, self.world
+        shares = [rows[part :: world.size * accumulate] for part in range(world.size * accumulate)]
+        mine = shares[world.rank * accumulate : (world.rank + 1) * accumulate]
+        return [self.task.collate(share) for share in mine if len(share)]
+
+    def _counts(self, rows: Any, parts: list[Batch]) -> dict[str, int]:
+        """What each loss is divided by: its tokens in the whole batch, over all parts and processes."""
+        whole = parts[0] if self.world.size * self.config.accumulate == 1 else self.task.collate(rows)
+        return {name: max(1, count) for name, count in self.task.count(whole).items()}
+
+    def _precision(self) -> torch.autocast:
+        wanted = self.config.precision
+        dtype = fast_dtype(self.device.type) if wanted == "auto" else getattr(torch, wanted)
+        return torch.autocast(self.device.type, dtype=torch.bfloat16, enabled=dtype == torch.bfloat16)
+
+    def _add_to_average(self, step: int) -> None:
+        if self.plan.steps is None or not self.config.average:
+            return
+        span = max(1, round(self.plan.steps * self.config.average))
+        left = self.plan.steps - 1 - step
+        if left < span and left % max(1, span // AVERAGES) == 0:
+            self.average.add(self.model)
+
+    def _follow(self, decided: Plan) -> None:
+        """Make the leading process's decision everybody's, on disk before it is acted upon."""
+        plan = self.world.agree(decided)
+        if plan == self.plan:
+            return
+        if self.world.leads:
+            plan.save(self.folder / PLAN)
+        self.world.wait()
+        self.plan = plan
+
+    def _validate_if_due(self) -> bool:
+        every = self.plan.validate_every
+        if every is None or self.done % every or self.done == self.plan.steps:
+            return False
+        begin = time.monotonic()
+        found = self._measure(whole=False)
+        self.pace.seconds_per_validation = time.monotonic() - begin
+        if found is None:
+            return True
+        better = self.best_loss is None or found.loss < self.best_loss
+        self.without_gain = 0 if better else self.without_gain + 1
+        if better:
+            self.best_loss = found.loss
+            self._keep(MODEL, self.model.state_dict())
+        if self.log is not None:
+            self.log.write(
+                {"step": self.done, "seconds": self.pace.elapsed, "loss": found.loss, **found.scores}
+            )
+        self.reporter.validation(self.done, found.loss, found.scores, better)
+        if self.config.patience is not None and self.without_gain >= self.config.patience:
+            self.reporter.message(f"no gain in {self.without_gain} validations: the run ends here")
+            self._follow(self.plan._replace(steps=self.done))
+        return True
+
+    def _measure(self, *, whole: bool) -> Validation | None:
+        """The leading process validates, and all know."""
+        found = None
+        if self.world.leads:
+            self.model.eval()
+            with self._precision():
+                found = self.task.validate(self.model, whole=whole)
+        agreed: Validation | None = self.world.agree(found)
+        return agreed
+
+    def _finish(self) -> Result:
+        """Keep the last weights, their average or the best so far: what does best on the held-out examples."""
+        last = {name: tensor.clone() for name, tensor in self.model.state_dict().items()}
+        self._keep(LAST, last)
+        found = self._measure(whole=True)
+        kept = "last"
+        if self.average.count > 1:
+            self.average.put_into(self.model)
+            averaged = self._measure(whole=True)
+            if found is None or (averaged is not None and averaged.loss <= found.loss):
+                kept, found = "average", averaged
+            else:
+                self.model.load_state_dict(last)
+        if found is not None and self.best_loss is not None and self.best_loss < found.loss:
+            kept = "best"
+            self.model.load_state_dict(
+                load_tensors(self.folder / MODEL, {name: tensor.shape for name, tensor in last.items()})
+            )
+            found = self._measure(whole=True)
+        self._keep(MODEL, self.model.state_dict())
+        return Result(
+            steps=self.done,
+            loss=found.loss if found else None,
+            scores=found.scores if found else {},
+            kept=kept,
+            seconds=self.pace.elapsed,
+            tokens=self.tokens,
+            padding=self.batches.padding(0),
+        )
+
+    def _keep(self, name: str, tensors: dict[str, Tensor]) -> None:
+        if self.world.leads:
+            write: Callable[[Path], None] = partial(save_tensors, tensors=tensors)
+            update_folder(self.folder, kind=self.kind, files={name: write})
+
+    def _save(self) -> None:
+        if not self.world.leads:
+            return
+        state: dict[str, Any] = {
+            "step": self.done,
+            "tokens": self.tokens,
+            "best_loss": self.best_loss,
+            "without_gain": self.without_gain,
+            "averaged": self.average.count,
+            "pace": self.pace.state(),
+        }
+        tensors: dict[str, dict[str, Tensor]] = {"model": dict(self.model.state_dict())}
+        for name, optimizer in self.optimizers.items():
+            tensors[name], state[name] = flatten_state(optimizer.state_dict())
+        if self.average.count:
+            tensors["average"] = self.average.tensors
+        save_checkpoint(self.folder, self.done, tensors=tensors, state=state, keep=2)
+
+    def _resume(self) -> None:
+        path = latest_checkpoint(self.folder)
+        if path is None:
+            return
+        tensors, state = load_checkpoint(path)
+        self.model.load_state_dict(tensors["model"])
+        for name, optimizer in self.optimizers.items():
+            optimizer.load_state_dict(unflatten_state(tensors.get(name, {}), state[name]))
+        averaged = tensors.get("average", {})
+        self.average.count = state["averaged"]
+        self.average.tensors = {name: tensor.to(self.device) for name, tensor in averaged.items()}
+        self.done, self.tokens = state["step"], state["tokens"]
+        self.best_loss, self.without_gain = state["best_loss"], state["without_gain"]
+        self.pace.load(state["pace"])
+        self.reporter.message(f"resumed at step {self.done:,}")
+
+    def _tell(self, loss: float) -> None:
+        total, seconds_left = self.pace.expect(self.plan, step=self.done)
+        tokens_per_second = self.tokens / self.done / self.pace.seconds_per_step
+        rate = learning_rate(self.done - 1, self.config, self.plan)
+        self.reporter.step(self.done, total, loss, tokens_per_second, rate, seconds_left)
+
+
+def _mix(seed: int, step: int, rank: int) -> int:
+    """One seed from three numbers, the same on every machine (SplitMix64's finalizer)."""
+    value = (seed * 0x9E3779B97F4A7C15 + step * 0xBF58476D1CE4E5B9 + rank * 0x94D049BB133111EB) & (2**64 - 1)
+    value = ((value ^ (value >> 30)) * 0xBF58476D1CE4E5B9) & (2**64 - 1)
+    return (value ^ (value >> 27)) & (2**63 - 1)

@@ -1,0 +1,72 @@
+"""Muon: momentum whose matrices are orthogonalised, all matrices of one shape at once."""
+
+from collections import defaultdict
+from collections.abc import Iterable
+
+import torch
+from torch import Tensor
+from torch.nn import Parameter
+
+__all__ = ["Muon", "orthogonalise"]
+
+# Quintic Newton-Schulz coefficients: slope at zero as steep as convergence to [0.7, 1.2] allows.
+COEFFICIENTS = (3.4445, -4.7750, 2.0315)
+ITERATIONS = 5
+EPSILON = 1e-7
+
+
+def orthogonalise(matrices: Tensor, *, dtype: torch.dtype) -> Tensor:
+    """Move the singular values of each of (N, R, C) matrices towards 1, computing in `dtype`.
+
+    Newton-Schulz iteration (Jordan et al. 2024, "Muon: an optimizer for hidden layers in neural networks").
+    """
+    a, b, c = COEFFICIENTS
+    tall = matrices.shape[-2] > matrices.shape[-1]
+    x = (matrices.mT if tall else matrices).to(dtype)
+    x = x / x.norm(dim=(-2, -1), keepdim=True).clamp(min=EPSILON)
+    for _ in range(ITERATIONS):
+        gram = x @ x.mT
+        polynomial = torch.baddbmm(gram, gram, gram, beta=b, alpha=c)
+        x = torch.baddbmm(x, polynomial, x, beta=a)
+    return (x.mT if tall else x).to(matrices.dtype)
+
+
+class Muon(torch.optim.Optimizer):
+    """The update of `torch.optim.Muon` with `adjust_lr_fn="match_rms_adamw"`, a batch of equal shapes at a time.
+
+    Forty 256-wide matrices one after the other took 14 % of a step on a CPU. Nesterov momentum, decoupled weight
+    decay; an update's size is that of AdamW at the same rate (Liu et al. 2025, "Muon is scalable", section 2.2).
+    """
+
+    def __init__(
+        self,
+        params: Iterable[Parameter],
+        *,
+        lr: float,
+        momentum: float = 0.95,
+        weight_decay: float = 0.0,
+        dtype: torch.dtype = torch.float32,
+    ) -> None:
+        super().__init__(params, {"lr": lr, "momentum": momentum, "weight_decay": weight_decay})
+        self.dtype = dtype
+
+    @torch.no_grad()
+    def step(self, closure: None = None) -> None:  # type: ignore[override]
+        for group in self.param_groups:
+            by_shape: dict[torch.Size, list[Parameter]] = defaultdict(list)
+            for parameter in group["params"]:
+                if parameter.grad is not None:
+                    by_shape[parameter.shape].append(parameter)
+            for shape, parameters in by_shape.items():
+                self._update(parameters, shape, group)
+
+    def _update(self, parameters: list[Parameter], shape: torch.Size, group: dict[str, float]) -> None:
+        momentum = group["momentum"]
+        gradients = [p.grad for p in parameters]
+        buffers = [self.state[p].setdefault("momentum_buffer", torch.zeros_like(p)) for p in parameters]
+        torch._foreach_lerp_(buffers, gradients, 1 - momentum)
+        nesterov = torch._foreach_lerp(gradients, buffers, momentum)
+        updates = orthogonalise(torch.stack(nesterov), dtype=self.dtype)
+        size = 0.2 * max(shape) ** 0.5
+        torch._foreach_mul_(parameters, 1 - group["lr"] * group["weight_decay"])
+        torch._foreach_add_(parameters, list(updates.unbind()), alpha=-group["lr"] * size)

@@ -1,0 +1,92 @@
+"""How fast a run goes, and what it decides from that about its own length."""
+
+import time
+from typing import Any
+
+from weft.config import TrainConfig
+from weft.data.batches import BatchPlan
+from weft.train.schedule import Plan
+
+__all__ = ["Pace"]
+
+CALIBRATION = 12  # steps that are timed before a run given minutes guesses its length
+FORGETTING = 0.02  # batches differ, and the first steps are slow
+LAST_VALIDATIONS = 3  # the weights that a run may keep are each measured at its end
+
+
+class Pace:
+    """The clock of a run. It says how long the run is to be, and touches nothing else."""
+
+    def __init__(self, config: TrainConfig, batches: BatchPlan, *, began: float) -> None:
+        self.config = config
+        self.batches = batches
+        self.began = began  # the command, by time.monotonic()
+        self.before = 0.0  # seconds spent before the run was resumed
+        self.seconds_per_step = 0.0
+        self.seconds_per_validation = 0.0
+
+    @property
+    def elapsed(self) -> float:
+        """Seconds since the command began, those before a resumption included."""
+        return self.before + time.monotonic() - self.began
+
+    @property
+    def left(self) -> float:
+        """Seconds until the minutes are over."""
+        return (self.config.minutes or 0.0) * 60 - self.elapsed
+
+    def time_step(self, step: int, seconds: float) -> None:
+        """Take a step's duration into the running mean."""
+        self.seconds_per_step += (seconds - self.seconds_per_step) * max(FORGETTING, 1 / (1 + step))
+
+    def decide(self, plan: Plan, *, step: int) -> Plan:
+        """The plan with whatever can be, and has to be, decided before this step."""
+        if plan.steps is not None:
+            return plan
+        config = self.config
+        if config.minutes is None:
+            return self._plan_of(config.steps or self._steps_of(config.epochs or 1.0))
+        if plan.validate_every is None:
+            if step < CALIBRATION:
+                return plan
+            guess = step + max(0, int(self.left / self.seconds_per_step))
+            if config.schedule != "linear":
+                return self._plan_of(guess)
+            return plan._replace(validate_every=max(1, guess // config.validations))
+        if self.elapsed < config.minutes * 60 * (1 - config.decay):
+            return plan
+        per_step = self.seconds_per_step + self.seconds_per_validation / plan.validate_every
+        left = max(1, int((self.left - LAST_VALIDATIONS * self.seconds_per_validation) / per_step))
+        return plan._replace(decay_from=step, steps=step + left)
+
+    def expect(self, plan: Plan, *, step: int) -> tuple[int, float]:
+        """The steps there will be and the seconds that are left, as far as one can tell."""
+        if plan.steps is not None:
+            return plan.steps, (plan.steps - step) * self.seconds_per_step
+        left = max(0.0, self.left)
+        return step + int(left / self.seconds_per_step), left
+
+    def _plan_of(self, steps: int) -> Plan:
+        fall = self.config.warmup if self.config.schedule == "cosine" else round(steps * (1 - self.config.decay))
+        return Plan(
+            validate_every=max(1, steps // self.config.validations), decay_from=min(fall, steps), steps=steps
+        )
+
+    def _steps_of(self, epochs: float) -> int:
+        whole = sum(self.batches.steps_per_epoch(epoch) for epoch in range(int(epochs)))
+        part = epochs - int(epochs)
+        return max(1, whole + (round(part * self.batches.steps_per_epoch(int(epochs))) if part else 0))
+
+    def state(self) -> dict[str, Any]:
+        """What a checkpoint keeps."""
+        return {
+            "elapsed": self.elapsed,
+            "seconds_per_step": self.seconds_per_step,
+            "seconds_per_validation": self.seconds_per_validation,
+        }
+
+    def load(self, state: dict[str, Any]) -> None:
+        """Go on from a checkpoint."""
+        self.before = state["elapsed"]
+        self.seconds_per_step = state["seconds_per_step"]
+        self.seconds_per_validation = state["seconds_per_validation"]

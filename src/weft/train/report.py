@@ -1,0 +1,51 @@
+"""What a run tells whoever watches it."""
+
+from collections.abc import Mapping
+from typing import Any, Protocol
+
+__all__ = ["Reporter", "Silent"]
+
+
+class Reporter(Protocol):
+    """Somebody who watches. `total` and `seconds_left` are estimates until the run has decided."""
+
+    def start(self, run: Mapping[str, Any]) -> None: ...
+    def step(
+        self,
+        step: int,
+        total: int,
+        loss: float,
+        tokens_per_second: float,
+        learning_rate: float,
+        seconds_left: float,
+    ) -> None: ...
+    def validation(self, step: int, loss: float, scores: Mapping[str, float], best: bool) -> None: ...
+    def message(self, text: str) -> None: ...
+    def finish(self, result: Any) -> None: ...
+
+
+class Silent:
+    """Nobody."""
+
+    def start(self, run: Mapping[str, Any]) -> None:
+        return
+
+    def step(
+        self,
+        step: int,
+        total: int,
+        loss: float,
+        tokens_per_second: float,
+        learning_rate: float,
+        seconds_left: float,
+    ) -> None:
+        return
+
+    def validation(self, step: int, loss: float, scores: Mapping[str, float], best: bool) -> None:
+        return
+
+    def message(self, text: str) -> None:
+        return
+
+    def finish(self, result: Any) -> None:
+        return

@@ -1,0 +1,240 @@
+"""A trained translator in use: text in, text out, measured and looked into."""
+
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from functools import cached_property
+from pathlib import Path
+from typing import Any, NamedTuple, overload
+
+from pydantic import Field
+
+from weft.config import Config, ModelConfig
+from weft.errors import UserError
+from weft.families.marian_tokenizer import MarianTokenizer
+from weft.generate import Hypothesis, SearchConfig, generate
+from weft.inspect import Text, alignment, attention, translation_groups, write_page
+from weft.models.seq2seq import Seq2Seq
+from weft.tasks.parallel import read_parallel
+from weft.tasks.translate import Direction, language_tag, pick_direction, score
+from weft.text.encode import Encoded, encode_lines
+from weft.text.tokenizer import Tokenizer
+
+__all__ = ["Evaluation", "Translation", "Translator", "TranslatorConfig"]
+
+TASK = "translate"
+
+
+class TranslatorConfig(Config):
+    """A translator's `config.json`: what it is, as far as its other files do not say it.
+
+    `generation` holds fields of SearchConfig that the model wants set, such as tokens it must never write. A model
+    with `tags` is told the language to write by the source's first token.
+    """
+
+    task: str = TASK
+    family: str = "weft"
+    directions: tuple[tuple[str, str], ...] = Field(min_length=1)
+    tags: bool
+    model: ModelConfig
+    generation: dict[str, Any] = Field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Translation:
+    """One translation, with its score (see SearchConfig) and its tokens.
+
+    A source that is longer than the model takes is `truncated` where the caller allows it, and else `refused`: it has
+    no translation.
+    """
+
+    text: str
+    score: float
+    tokens: list[str]
+    source_tokens: list[str]
+    truncated: bool
+    refused: bool
+    align: Callable[[], list[tuple[int, int]]] = field(repr=False, compare=False)
+
+    @cached_property
+    def alignment(self) -> list[tuple[int, int]]:
+        """For each position of `tokens` the one of `source_tokens` that it was most written from: (source, target), from 0.
+
+        Read off the cross-attention when it is first asked for.
+        """
+        return self.align()
+
+    def as_dict(self) -> dict[str, Any]:
+        """Plain data, the alignment included."""
+        names = ("text", "score", "tokens", "source_tokens", "alignment", "truncated", "refused")
+        return {name: getattr(self, name) for name in names}
+
+
+class Evaluation(NamedTuple):
+    """sacreBLEU's figures for a corpus, with their signatures, and how fast they came about."""
+
+    direction: str
+    bleu: float
+    chrf: float
+    bleu_signature: str
+    chrf_signature: str
+    exact: float
+    sentences: int
+    sentences_per_second: float
+
+
+class Translator:
+    """A model, its tokenizer and the directions it knows."""
+
+    def __init__(
+        self, config: TranslatorConfig, *, model: Seq2Seq, tokenizer: Tokenizer | MarianTokenizer
+    ) -> None:
+        self.config = config
+        self.model = model.eval()
+        self.tokenizer = tokenizer
+        self.directions = [Direction(*pair) for pair in config.directions]
+
+    @property
+    def languages(self) -> list[str]:
+        """All languages that the model reads or writes."""
+        return sorted({language for direction in self.directions for language in direction})
+
+    @overload
+    def translate(self, text: str, *, nbest: None = None, **options: Any) -> Translation: ...
+    @overload
+    def translate(self, text: str, *, nbest: int, **options: Any) -> list[Translation]: ...
+    @overload
+    def translate(self, text: Sequence[str], *, nbest: None = None, **options: Any) -> list[Translation]: ...
+    @overload
+    def translate(self, text: Sequence[str], *, nbest: int, **options: Any) -> list[list[Translation]]: ...
+    def translate(
+        self,
+        text: str | Sequence[str],
+        *,
+        from_language: str | None = None,
+        to_language: str | None = None,
+        beams: int = 5,
+        nbest: int | None = None,
+        truncate: bool = False,
+        **search: Any,
+    ) -> Translation | list[Translation] | list[list[Translation]]:
+        """Translate one text or a list, whose order is kept; with `nbest`, a list of translations for each.
+
+        `search` takes any field of SearchConfig. A source that is longer than the model takes is cut only with
+        `truncate`; without it, it is refused, and the others are translated.
+        """
+        texts = [text] if isinstance(text, str) else list(text)
+        direction = pick_direction(self.directions, from_language, to_language)
+        sources = self._encode(texts, direction, cut=truncate)
+        taken = [source.ids for source in sources if truncate or not source.over]
+        found = iter(self._search(taken, beams=beams, nbest=nbest or 1, **search))
+        answers = [
+            [self._translation(source, hypothesis) for hypothesis in next(found)]
+            if truncate or not source.over
+            else [self._refusal(source)]
+            for source in sources
+        ]
+        if nbest is None:
+            best = [each[0] for each in answers]
+            return best[0] if isinstance(text, str) else best
+        return answers[0] if isinstance(text, str) else answers
+
+    def evaluate(
+        self,
+        data: str | Sequence[str],
+        *,
+        from_language: str | None = None,
+        to_language: str | None = None,
+        columns: Sequence[str] | None = None,
+        beams: int = 5,
+    ) -> Evaluation:
+        """BLEU, chrF and the share of exact matches on parallel text."""
+        direction = pick_direction(self.directions, from_language, to_language)
+        texts, _ = read_parallel([data] if isinstance(data, str) else data, columns=columns, direction=direction)
+        sources, references = texts[direction.source], texts[direction.target]
+        begin = time.perf_counter()
+        encoded = self._encode(sources, direction, cut=True)
+        found = self._search([source.ids for source in encoded], beams=beams, nbest=1)
+        translations = self.tokenizer.decode([hypotheses[0].tokens for hypotheses in found])
+        seconds = time.perf_counter() - begin
+        scores = score(translations, references)
+        exact = sum(ours == theirs for ours, theirs in zip(translations, references, strict=True))
+        return Evaluation(
+            str(direction),
+            *scores,
+            exact=exact / len(references),
+            sentences=len(references),
+            sentences_per_second=len(references) / seconds,
+        )
+
+    def inspect(
+        self,
+        text: str,
+        *,
+        out: Path | str,
+        from_language: str | None = None,
+        to_language: str | None = None,
+        beams: int = 5,
+    ) -> Translation:
+        """Translate a text and write a page that shows all attention behind it."""
+        direction = pick_direction(self.directions, from_language, to_language)
+        (source,) = self._encode([text], direction, cut=False)
+        if source.over:
+            raise UserError(f"the text is longer than the {self.config.model.max_length} tokens the model takes: split it")
+        ((hypothesis,),) = self._search([source.ids], beams=beams, nbest=1)
+        answer = self._translation(source, hypothesis)
+        special = self.config.model.special
+        targets = [*hypothesis.tokens, special.end]
+        maps = attention(self.model, source.ids, target_ids=targets)
+        (start,) = self.tokenizer.tokens([special.start])
+        groups = translation_groups(
+            maps, start=start, source_tokens=answer.source_tokens, target_tokens=self.tokenizer.tokens(targets)
+        )
+        write_page(
+            Path(out),
+            groups,
+            title=f"{direction.source} to {direction.target}",
+            texts=[Text("Source", text, direction.source), Text("Translation", answer.text, direction.target)],
+            facts={"score": f"{answer.score:.3f}"},
+        )
+        return answer
+
+    def _encode(self, texts: Sequence[str], direction: Direction, *, cut: bool) -> list[Encoded]:
+        prefix = self.tokenizer.token_id(language_tag(direction.target)) if self.config.tags else None
+        return encode_lines(self.tokenizer, texts, prefix=prefix, maximum=self.config.model.max_length, cut=cut)
+
+    def _search(
+        self, sources: list[list[int]], *, beams: int, nbest: int, **search: Any
+    ) -> list[list[Hypothesis]]:
+        options = {**self.config.generation, "beams": beams, "nbest": nbest, **search}
+        return generate(self.model, sources, SearchConfig(**options))
+
+    def _translation(self, source: Encoded, hypothesis: Hypothesis) -> Translation:
+        (text,) = self.tokenizer.decode([hypothesis.tokens])
+        return Translation(
+            text=text,
+            score=hypothesis.score,
+            tokens=self.tokenizer.tokens(hypothesis.tokens),
+            source_tokens=self.tokenizer.tokens(source.ids),
+            truncated=source.over,
+            refused=False,
+            align=lambda: self._align(source.ids, hypothesis.tokens),
+        )
+
+    def _refusal(self, source: Encoded) -> Translation:
+        return Translation(
+            text="",
+            score=0.0,
+            tokens=[],
+            source_tokens=self.tokenizer.tokens(source.ids),
+            truncated=False,
+            refused=True,
+            align=list,
+        )
+
+    def _align(self, source: list[int], target: list[int]) -> list[tuple[int, int]]:
+        if not target:
+            return []
+        maps = attention(self.model, source, target_ids=target)
+        tag = {0} if self.config.tags else set()
+        return alignment(maps.cross, ignore={len(source) - 1} | tag)
