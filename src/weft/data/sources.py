@@ -1,0 +1,248 @@
+"""From what a user names (files, patterns, hub data sets) to examples, none lost in silence."""
+
+import glob
+import re
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass, field
+from itertools import zip_longest
+from pathlib import Path
+from typing import NamedTuple
+
+from weft.data.files import File, StandardInput
+from weft.data.formats import FORMATS, Row, open_csv, open_lines, open_tsv, table_of_records
+from weft.errors import UserError, suggest
+
+__all__ = ["Example", "Report", "Sources", "complete", "open_sources"]
+
+_HUB = "hub:"
+_BRACES = re.compile(r"\{([^{}]*)\}")
+
+
+class Example(NamedTuple):
+    """One example: its fields by name, and the place it stands at."""
+
+    fields: dict[str, str]
+    path: str
+    line: int
+
+
+class Source(NamedTuple):
+    """One file, or several that belong line to line."""
+
+    name: str
+    columns: tuple[str, ...]
+    stamp: str
+    rows: Callable[[Sequence[str]], Iterator[Row]]
+    has_cells: bool = False  # whether its columns may be named from outside
+
+
+class Sources:
+    """All the examples of some sources, one source after the other, any number of times.
+
+    `fields` are the names of an example's fields; `stamp` changes when a file does.
+    """
+
+    def __init__(self, sources: Sequence[Source], *, fields: Sequence[str]) -> None:
+        self._sources = tuple(sources)
+        self.fields = tuple(fields)
+        self.stamp = "\n".join([*(f"{source.name} {source.stamp}" for source in sources), *self.fields])
+
+    def __iter__(self) -> Iterator[Example]:
+        for source in self._sources:
+            for line, values in source.rows(self.fields):
+                yield Example(dict(zip(self.fields, values, strict=True)), source.name, line)
+
+
+def open_sources(
+    specs: Sequence[str],
+    *,
+    columns: Sequence[str] | None = None,
+    fields: Sequence[str] | None = None,
+    parallel: bool = False,
+) -> Sources:
+    """Open each of `specs`, and check that it has the `fields` (by default those that all of them have).
+
+    A spec is one of
+    - 'train.{de,en}.gz': files that belong line to line, the one group in braces naming the fields
+    - a .tsv, .csv, .jsonl, .ndjson, .json or .parquet file: a table whose columns are the fields. A TSV or
+      CSV has a header with their names, or else `columns` gives them ("_" for a column to leave out)
+    - any other file: lines of plain text, with the one field "text"
+    - '*.txt': every file that fits, in the order of their names
+    - -: standard input, a table as in .tsv
+    - hub:NAME or hub:NAME:SPLIT: a data set, or a folder, as the `datasets` library reads it; split "train"
+
+    gzip is read directly. With `parallel` an example needs two fields or more. Raises UserError, now or while
+    reading, with the place of what is missing or malformed.
+    """
+    if not specs:
+        raise UserError("no data is named")
+    sources = [source for spec in specs for source in _open(spec, columns)]
+    if columns is not None and not any(source.has_cells for source in sources):
+        raise UserError(f"--columns names the columns of a TSV or CSV, which {', '.join(specs)} is not")
+    if fields is None:
+        fields = [name for name in sources[0].columns if all(name in source.columns for source in sources)]
+        if not fields:
+            raise UserError(f"{' and '.join(specs)} have no column in common: name those that have")
+    for source in sources:
+        plain = source.columns == ("text",)
+        for name in fields:
+            if name not in source.columns:
+                raise _split_by_shell(specs) if plain and parallel else _no_column(name, source)
+        if parallel and len(fields) < 2:
+            raise _split_by_shell(specs) if plain else _one_column(source)
+    return Sources(sources, fields=fields)
+
+
+class Dropped(NamedTuple):
+    """How many examples were left out for one reason, and the first places of these."""
+
+    number: int
+    places: tuple[str, ...]
+
+
+@dataclass
+class Report:
+    """What became of every example that was read."""
+
+    kept: int = 0
+    dropped: dict[str, Dropped] = field(default_factory=dict)
+
+    def drop(self, why: str, *, path: str, line: int) -> None:
+        """Count one example that was left out; the first places of each reason are remembered."""
+        count, places = self.dropped.get(why, Dropped(0, ()))
+        if len(places) < 3:
+            places = (*places, f"{path}:{line}")
+        self.dropped[why] = Dropped(count + 1, places)
+
+    def lines(self) -> list[str]:
+        """The report to be read: what was kept, then a line for each reason.
+
+        >>> report = Report(kept=1000)
+        >>> report.drop("empty", path="train.tsv", line=7)
+        >>> report.lines()
+        ['1,000 examples kept', '1 left out as empty: train.tsv:7']
+        """
+        lines = [f"{self.kept:,} examples kept"]
+        for why, (count, places) in self.dropped.items():
+            more = ", …" if count > len(places) else ""
+            lines.append(f"{count:,} left out as {why}: {', '.join(places)}{more}")
+        return lines
+
+
+def complete(examples: Iterable[Example], *, report: Report, least: int | None = None) -> Iterator[Example]:
+    """The examples that are worth keeping; an empty or one-sided one is left out and counted in `report`.
+
+    At least `least` fields, or all, have to hold more than white space.
+    """
+    for example in examples:
+        filled = sum(1 for text in example.fields.values() if text and not text.isspace())
+        if filled >= (len(example.fields) if least is None else least):
+            report.kept += 1
+            yield example
+        else:
+            report.drop("one-sided" if filled else "empty", path=example.path, line=example.line)
+
+
+def _open(spec: str, columns: Sequence[str] | None) -> list[Source]:
+    if spec == "-":
+        return [_open_table(StandardInput(), columns)]
+    if spec.startswith(_HUB):
+        return [_open_hub(spec)]
+    path = Path(spec).expanduser()
+    if "{" in spec and not path.is_file():
+        return [_open_aligned(spec)]
+    if glob.has_magic(spec) and not path.is_file():
+        names = sorted(glob.glob(str(path)))  # noqa: PTH207 - unlike Path.glob, from any folder
+        if not names:
+            raise UserError(f"{spec}: no file fits this pattern")
+        return [_open_table(File(name), columns) for name in names]
+    return [_open_table(File(spec), columns)]
+
+
+def _open_table(file: File, columns: Sequence[str] | None) -> Source:
+    opener = open_tsv if isinstance(file, StandardInput) else FORMATS.get(file.suffix, open_lines)
+    table = opener(file, columns)
+    has_cells = opener in (open_tsv, open_csv)
+    return Source(file.name, table.columns, file.stamp, table.rows, has_cells=has_cells)
+
+
+def _open_aligned(pattern: str) -> Source:
+    groups = _BRACES.findall(pattern)
+    names = groups[0].split(",") if groups else []
+    if len(groups) != 1 or pattern.count("{") != 1 or len(names) < 2 or not all(names):
+        raise UserError(
+            f"{pattern}: a pattern has exactly one group in braces, of two languages or more, "
+            "as in 'train.{de,en}.gz'"
+        )
+    if len(set(names)) < len(names):
+        raise UserError(f"{pattern}: names a language twice")
+    before, _, after = _BRACES.split(pattern)
+    files = {name: File(before + name + after) for name in names}
+    if any(file.suffix in FORMATS for file in files.values()):
+        raise UserError(
+            f"{pattern}: braces are for plain text, a file for each language; name a table by itself"
+        )
+
+    def rows(wanted: Sequence[str]) -> Iterator[Row]:
+        return _aligned_rows(pattern, [files[name] for name in wanted])
+
+    return Source(pattern, tuple(names), " ".join(file.stamp for file in files.values()), rows)
+
+
+def _aligned_rows(pattern: str, files: Sequence[File]) -> Iterator[Row]:
+    readers = [file.lines() for file in files]
+    for number, row in enumerate(zip_longest(*readers), start=1):
+        if None in row:
+            counts = [
+                number - 1 if cell is None else number + sum(1 for _ in rest)
+                for cell, rest in zip(row, readers, strict=True)
+            ]
+            told = ", ".join(f"{file.name} {count:,}" for file, count in zip(files, counts, strict=True))
+            raise UserError(f"{pattern}: the files have unequal numbers of lines: {told}")
+        yield number, [line for _, line in row]
+
+
+def _open_hub(spec: str) -> Source:
+    try:
+        import datasets
+    except ImportError as error:
+        raise UserError(f'{spec}: needs the datasets library: pip install "weft[hub]"') from error
+    name, _, split = spec.removeprefix(_HUB).partition(":")
+    if not name:
+        raise UserError(f"{spec}: name a data set, as in hub:NAME or hub:NAME:SPLIT")
+    try:
+        rows = datasets.load_dataset(name, split=split or "train")
+    except Exception as error:  # scripts, network, parsers: the library lets through whatever they raise
+        first_line = str(error).strip().partition("\n")[0]
+        raise UserError(f"{spec}: the datasets library cannot load it: {first_line}") from error
+    table = table_of_records(spec, lambda: enumerate(rows, start=1))
+    return Source(spec, table.columns, rows._fingerprint, table.rows)
+
+
+def _split_by_shell(specs: Sequence[str]) -> UserError:
+    """Plain text where pairs are needed: most likely an unquoted pattern, which the shell took apart."""
+    parts = [re.split(r"([._/-])", spec) for spec in specs]
+    same_shape = len({len(each) for each in parts}) == 1
+    differing = [at for at, values in enumerate(zip(*parts, strict=False)) if len(set(values)) > 1]
+    pattern = "train.{de,en}.gz"
+    if same_shape and len(differing) == 1:
+        languages = ",".join(each[differing[0]] for each in parts)
+        pattern = "".join([*parts[0][: differing[0]], f"{{{languages}}}", *parts[0][differing[0] + 1 :]])
+    return UserError(
+        f"{specs[0]} holds lines in one unnamed language: name the files of all languages by one pattern, "
+        f"and quote the pattern, or the shell takes it apart: '{pattern}'"
+    )
+
+
+def _no_column(name: str, source: Source) -> UserError:
+    there = ", ".join(f'"{column}"' for column in source.columns)
+    hint = "; if that is its first example, name its columns with --columns" if source.has_cells else ""
+    return UserError(
+        f'{source.name}: no column "{name}"{suggest(name, source.columns)}, it has {there}{hint}'
+    )
+
+
+def _one_column(source: Source) -> UserError:
+    return UserError(
+        f'{source.name}: a column for each language is needed, and there is only "{source.columns[0]}"'
+    )
