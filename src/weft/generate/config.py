@@ -1,0 +1,76 @@
+"""How to search: every choice of decoding, frozen and checked."""
+
+from typing import Literal, Self
+
+from pydantic import Field, model_validator
+
+from weft.config import Config
+
+__all__ = ["SearchConfig"]
+
+Tokens = tuple[int, ...]
+SAMPLING_ONLY = ("temperature", "top_k", "top_p", "min_p", "seed")
+BEAMS_ONLY = ("early_stopping",)
+
+
+class SearchConfig(Config):
+    """Greedy search with one beam, beam search with more, or sampling; and what the output may and must hold.
+
+    Lengths count generated tokens, the end token included. A hypothesis scores Σ log p / length **
+    length_penalty ("power", as Hugging Face has it) or Σ log p / ((5 + length) / 6) ** length_penalty
+    ("gnmt": Wu et al. 2016, section 7). A sentence's search is over when as many hypotheses as there are
+    beams are finished, and, unless `early_stopping` is True, the best running one would score no better than
+    the worst finished one at its present length (False) or at any (`"never"`).
+    """
+
+    beams: int = Field(default=1, ge=1)
+    nbest: int = Field(default=1, ge=1)
+    max_length: int | None = Field(default=None, ge=1)  # None: twice the source's length and 50 more
+    min_length: int = Field(default=0, ge=0)
+    force_end: bool = False  # the last token at the maximum length is the end token
+
+    length_penalty: float = 1.0
+    scoring: Literal["power", "gnmt"] = "power"
+    early_stopping: bool | Literal["never"] = False
+
+    sample: bool = False
+    temperature: float = Field(default=1.0, gt=0)
+    top_k: int = Field(default=0, ge=0)  # 0: all
+    top_p: float = Field(default=1.0, gt=0, le=1)
+    min_p: float = Field(default=0.0, ge=0, lt=1)
+    seed: int = 0
+
+    repetition_penalty: float = Field(default=1.0, gt=0)
+    no_repeat_ngram: int = Field(default=0, ge=0)  # 0: repeats are free
+    banned: tuple[Tokens, ...] = ()
+
+    @model_validator(mode="after")
+    def _choices_agree(self) -> Self:
+        def changed(names: tuple[str, ...]) -> str:
+            fields = type(self).model_fields
+            return ", ".join(name for name in names if getattr(self, name) != fields[name].default)
+
+        if not self.sample and (names := changed(SAMPLING_ONLY)):
+            raise ValueError(f"{names}: only sampling uses this; set sample too")
+        if self.sample and (names := changed(("beams", *BEAMS_ONLY))):
+            raise ValueError(f"{names}: sampling has no beams; leave this out, or do not sample")
+        if not self.sample and self.nbest > self.beams:
+            raise ValueError(f"nbest {self.nbest} needs at least as many beams, not {self.beams}")
+        if self.max_length is not None and self.min_length > self.max_length:
+            raise ValueError(f"min_length {self.min_length} is more than max_length {self.max_length}")
+        if not all(self.banned):
+            raise ValueError("banned: a word has at least one token")
+        return self
+
+    def limit(self, source_length: int) -> int:
+        """The most tokens that may be generated for a source of this many."""
+        return self.max_length if self.max_length is not None else 2 * source_length + 50
+
+    def normaliser(self, length: int) -> float:
+        """What the sum of a hypothesis' log-probabilities is divided by.
+
+        >>> SearchConfig(length_penalty=2.0).normaliser(4)
+        16.0
+        """
+        base = length if self.scoring == "power" else (5 + length) / 6
+        return float(base**self.length_penalty)

@@ -1,0 +1,97 @@
+"""The search loop: greedy, beam search and sampling differ in how a step's candidates are chosen alone."""
+
+import torch
+from jaxtyping import Bool, Float, Int
+from torch import Tensor
+
+from weft.config import SpecialTokens
+from weft.generate.beams import Beams, Candidates
+from weft.generate.config import SearchConfig
+from weft.generate.hypothesis import Hypothesis
+from weft.generate.predictor import Predictor
+from weft.generate.processors import make_processors
+from weft.generate.sampling import draw, truncate
+
+__all__ = ["search"]
+
+
+def search(
+    predictor: Predictor,
+    config: SearchConfig,
+    special: SpecialTokens,
+    *,
+    sentences: int,
+    limit: int,
+    device: torch.device,
+    together: int = 1,
+    uniforms: Float[Tensor, "M L"] | None = None,
+) -> list[list[Hypothesis]]:
+    """Each sentence's hypotheses, the best first, of at most `limit` tokens.
+
+    Sentences that are over leave the predictor's batch, as long as a multiple of `together` stays. `uniforms`
+    are the numbers in [0, 1) by which sampling draws each token; without them, nothing is drawn.
+    """
+    beams = Beams(config, special, sentences=sentences, limit=limit, device=device)
+    processors = make_processors(config, special, limit=limit, device=device)
+    found: list[list[Hypothesis]] = [[] for _ in range(sentences)]
+    numbers = torch.arange(sentences, device=device)  # of the sentences in the batch
+    while True:
+        scores = predictor.predict(beams.last).float()
+        if config.beams > 1:  # as Hugging Face has it, whose greedy search and sampling process logits
+            scores = scores.log_softmax(-1)
+        for process in processors:
+            scores = process(beams.sofar, scores)
+        if config.beams > 1:
+            candidates = _best(scores, beams.totals)
+        elif uniforms is None:
+            candidates = _take(scores.argmax(-1), scores, beams.totals)
+        else:
+            tokens = draw(truncate(scores, config), uniforms[numbers, beams.length])
+            candidates = _take(tokens, scores, beams.totals)
+        before = beams.over
+        parents = beams.advance(candidates)
+
+        for row in (beams.over & ~before).nonzero()[:, 0].tolist():
+            found[int(numbers[row])] = beams.hypotheses(row)
+        if beams.over.all():
+            return found
+        stay = _staying(beams.over, together=together)
+        if len(stay) < len(numbers):
+            numbers = numbers[stay]
+            beams.keep(stay)
+            predictor.keep(stay)
+        _reorder(predictor, stay, parents)
+
+
+def _best(logprobs: Float[Tensor, "B V"], totals: Float[Tensor, "M N"]) -> Candidates:
+    """The best 2 N of a sentence's N · V continuations, so that N go on even if all the others end."""
+    sentences, beams = totals.shape
+    top = logprobs.topk(min(2 * beams, logprobs.shape[-1]))  # no beam has more among its sentence's best
+    each = top.values.view(sentences, beams, -1)
+    summed, best = (totals[..., None] + each).flatten(1).topk(2 * beams)
+    tokens = top.indices.view(sentences, -1).gather(1, best)
+    return Candidates(summed, each.flatten(1).gather(1, best), best // each.shape[-1], tokens)
+
+
+def _take(
+    tokens: Int[Tensor, " B"], scores: Float[Tensor, "B V"], totals: Float[Tensor, "B 1"]
+) -> Candidates:
+    """Each row's chosen token as its only candidate."""
+    tokens = tokens[:, None]
+    logprobs = scores.gather(1, tokens) - scores.logsumexp(-1, keepdim=True)
+    return Candidates(totals + logprobs, logprobs, torch.zeros_like(tokens), tokens)
+
+
+def _staying(over: Bool[Tensor, " M"], *, together: int) -> Int[Tensor, " R"]:
+    """The sentences to go on with: those that are not over, filled up to a multiple of `together`."""
+    running = len(over) - int(over.sum())
+    size = min(len(over), -(-running // together) * together)
+    return over.byte().argsort(stable=True)[:size].sort().values
+
+
+def _reorder(predictor: Predictor, stay: Int[Tensor, " R"], parents: Int[Tensor, "M N"]) -> None:
+    """Have the predictor's rows follow their hypotheses, if any moved."""
+    beams = parents.shape[1]
+    rows = (stay[:, None] * beams + parents[stay]).flatten()
+    if len(rows) < parents.numel() or not torch.equal(rows, torch.arange(len(rows), device=rows.device)):
+        predictor.reorder(rows)

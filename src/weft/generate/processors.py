@@ -1,0 +1,99 @@
+"""What shapes the scores of the next token: pure rules on the tokens so far (the start included) and them.
+
+A rule may write into the scores that it is given, and returns them; -inf forbids a token.
+"""
+
+import math
+from collections.abc import Callable, Sequence
+from functools import partial
+
+import torch
+from jaxtyping import Float, Int
+from torch import Tensor
+
+from weft.config import SpecialTokens
+from weft.generate.config import SearchConfig
+
+__all__ = [
+    "Processor",
+    "ban_repeated_ngrams",
+    "ban_words",
+    "delay_end",
+    "force_end",
+    "make_processors",
+    "penalise_repetition",
+]
+
+Processor = Callable[[Int[Tensor, "B T"], Float[Tensor, "B V"]], Float[Tensor, "B V"]]
+
+
+def make_processors(
+    config: SearchConfig, special: SpecialTokens, *, limit: int, device: torch.device
+) -> list[Processor]:
+    """The rules that a configuration asks for, in Hugging Face's order; `limit` is the maximum length."""
+    processors: list[Processor] = []
+    if config.repetition_penalty != 1.0:
+        processors.append(partial(penalise_repetition, penalty=config.repetition_penalty))
+    if config.no_repeat_ngram:
+        processors.append(partial(ban_repeated_ngrams, size=config.no_repeat_ngram))
+    if config.banned:
+        words = [torch.tensor(word, device=device) for word in config.banned]
+        processors.append(partial(ban_words, words=words))
+    if config.min_length > 1:
+        processors.append(partial(delay_end, length=config.min_length, end=special.end))
+    if config.force_end:
+        processors.append(partial(force_end, length=limit, end=special.end))
+    return processors
+
+
+def penalise_repetition(
+    tokens: Int[Tensor, "B T"], scores: Float[Tensor, "B V"], *, penalty: float
+) -> Float[Tensor, "B V"]:
+    """Tokens that came before score s · penalty below zero, s / penalty above (Keskar et al. 2019, 4.1)."""
+    seen = scores.gather(1, tokens)
+    return scores.scatter_(1, tokens, torch.where(seen < 0, seen * penalty, seen / penalty))
+
+
+def ban_repeated_ngrams(
+    tokens: Int[Tensor, "B T"], scores: Float[Tensor, "B V"], *, size: int
+) -> Float[Tensor, "B V"]:
+    """No `size` tokens in a row come twice (Paulus et al. 2018, section 2.5)."""
+    length = tokens.shape[1]
+    if length < size:
+        return scores
+    ngrams = tokens.unfold(1, size, 1)  # (B, T - size + 1, size)
+    begun = tokens[:, None, length - size + 1 :]  # (B, 1, size - 1)
+    rows, places = (ngrams[..., :-1] == begun).all(-1).nonzero(as_tuple=True)
+    scores[rows, ngrams[rows, places, -1]] = -math.inf
+    return scores
+
+
+def ban_words(
+    tokens: Int[Tensor, "B T"], scores: Float[Tensor, "B V"], *, words: Sequence[Int[Tensor, "..."]]
+) -> Float[Tensor, "B V"]:
+    """No word, each a sequence of tokens, is ever completed."""
+    for word in words:
+        begun, last = word[:-1], int(word[-1])
+        if len(begun) <= tokens.shape[1]:
+            rows = (tokens[:, tokens.shape[1] - len(begun) :] == begun).all(-1)
+            scores[:, last].masked_fill_(rows, -math.inf)
+    return scores
+
+
+def delay_end(
+    tokens: Int[Tensor, "B T"], scores: Float[Tensor, "B V"], *, length: int, end: int
+) -> Float[Tensor, "B V"]:
+    """No output of fewer than `length` tokens, the end included."""
+    if tokens.shape[1] < length:  # the start token stands for the end that would come now
+        scores[:, end] = -math.inf
+    return scores
+
+
+def force_end(
+    tokens: Int[Tensor, "B T"], scores: Float[Tensor, "B V"], *, length: int, end: int
+) -> Float[Tensor, "B V"]:
+    """The last of `length` tokens is the end, at no cost."""
+    if tokens.shape[1] == length:
+        scores.fill_(-math.inf)
+        scores[:, end] = 0.0
+    return scores
