@@ -1,0 +1,67 @@
+"""`weft import` and `weft export`: models from and to the Hugging Face layout."""
+
+from pathlib import Path
+from typing import Annotated, Literal
+
+from cyclopts import App, Parameter
+
+from weft.cli.options import Json
+from weft.cli.output import print_facts, print_json
+
+__all__ = ["export_app", "import_app"]
+
+import_app = App(name="import")
+export_app = App(name="export")
+
+
+@import_app.default
+def import_(
+    folder: Path,
+    /,
+    *,
+    out: Annotated[Path, Parameter(help="The folder for the weft model: a new one, or an empty one.")],
+    as_json: Json = False,
+) -> None:
+    """Turn a Hugging Face folder of a Marian model into a weft model.
+
+    Parameters
+    ----------
+    folder
+        A local folder with config.json, model.safetensors and the tokenizer's files.
+    """
+    from weft.api import import_model
+
+    import_model(folder, out=out)
+    tell({"model": str(out)}, as_json=as_json)
+
+
+@export_app.default
+def export(
+    run: Path,
+    /,
+    *,
+    to: Annotated[Literal["huggingface"], Parameter(help="The layout to write.")] = "huggingface",
+    out: Annotated[Path, Parameter(help="The folder to write: a new one, or an empty one.")],
+    as_json: Json = False,
+) -> None:
+    """Turn a weft model into a folder that Hugging Face transformers loads.
+
+    A model that the layout cannot express is refused, with the settings that stand in the way.
+
+    Parameters
+    ----------
+    run
+        The folder of a model.
+    """
+    from weft.api import export_model
+
+    export_model(run, to=to, out=out)
+    tell({"folder": str(out)}, as_json=as_json)
+
+
+def tell(facts: dict[str, object], *, as_json: bool) -> None:
+    """Say what was written."""
+    if as_json:
+        print_json(facts)
+    else:
+        print_facts(facts)

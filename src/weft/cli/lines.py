@@ -1,0 +1,115 @@
+"""Lines in, lines out: read as they arrive, written whole or not at all."""
+
+import gzip
+import os
+import stat
+import sys
+import tempfile
+import zlib
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import BinaryIO, TextIO
+
+from weft.cli.problems import warn
+from weft.errors import UserError
+
+__all__ = ["line_blocks", "open_input", "open_output", "refuse_existing"]
+
+CHUNK = 1 << 16
+
+
+@contextmanager
+def open_input(path: Path | None) -> Iterator[BinaryIO]:
+    """A file, gzip or not, or standard input."""
+    if path is None:
+        if sys.stdin.isatty():
+            warn("weft: type lines to translate, and Ctrl-D to end")
+        yield sys.stdin.buffer
+        return
+    with gzip.open(path) if path.suffix == ".gz" else path.open("rb") as file:
+        yield file  # type: ignore[misc]
+
+
+def line_blocks(stream: BinaryIO, *, name: str, lines: int) -> Iterator[list[str]]:
+    """The lines of a stream, without their ends, in blocks of up to `lines`.
+
+    What comes through a pipe or from a terminal is passed on as it arrives; a file is read in whole blocks.
+    Raises UserError with the number of a line that is not UTF-8.
+    """
+    wait = _is_file(stream)
+    count, rest, block = 0, b"", list[str]()
+    while chunk := _read(stream, name=name):
+        *whole, rest = (rest + chunk).split(b"\n")
+        for line in whole:
+            count += 1
+            block.append(_decode(line, name=name, number=count))
+            if len(block) == lines:
+                yield block
+                block = []
+        if block and not wait:
+            yield block
+            block = []
+    if rest:
+        block.append(_decode(rest, name=name, number=count + 1))
+    if block:
+        yield block
+
+
+def _read(stream: BinaryIO, *, name: str) -> bytes:
+    try:
+        chunk: bytes = stream.read1(CHUNK)  # type: ignore[attr-defined]
+    except (EOFError, gzip.BadGzipFile, zlib.error) as error:
+        raise UserError(f"{name}: damaged, or no gzip file: {error}") from error
+    return chunk
+
+
+def _is_file(stream: BinaryIO) -> bool:
+    try:
+        return stat.S_ISREG(os.fstat(stream.fileno()).st_mode)
+    except OSError:
+        return True  # held in memory
+
+
+def _decode(line: bytes, *, name: str, number: int) -> str:
+    try:
+        return line.decode().removesuffix("\r")
+    except UnicodeDecodeError as error:
+        raise UserError(f"{name}:{number}: not UTF-8 (byte {error.start + 1} of the line)") from error
+
+
+def refuse_existing(path: Path, *, overwrite: bool) -> None:
+    """Raise a UserError where writing `path` would lose something, or cannot work."""
+    if path.is_dir():
+        raise UserError(f"{path}: a folder, where a file is to be written")
+    if not path.parent.is_dir():
+        raise UserError(f"{path}: no folder {path.parent}: make it first")
+    if path.is_file() and not overwrite:
+        raise UserError(f"{path}: exists: name another file, or give --overwrite")
+
+
+@contextmanager
+def open_output(path: Path | None) -> Iterator[TextIO]:
+    """Standard output, or a file that appears under its name when all of it is written."""
+    if path is None:
+        yield sys.stdout
+        return
+    if path.exists() and not path.is_file():  # a pipe or a device, which nothing may take the place of
+        with path.open("w", encoding="utf-8", newline="\n") as file:
+            yield file
+        return
+    path = path.resolve()  # a link stays a link
+    descriptor, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}-")
+    temporary = Path(name)
+    try:
+        with os.fdopen(descriptor, "w", encoding="utf-8", newline="\n") as file:
+            yield file
+            file.flush()
+            os.fsync(descriptor)
+        umask = os.umask(0)
+        os.umask(umask)
+        temporary.chmod(0o666 & ~umask)  # mkstemp's files are private
+        temporary.replace(path)
+    except BaseException:
+        temporary.unlink()
+        raise

@@ -1,0 +1,140 @@
+"""`weft translate`: a text, a file, or lines as they come."""
+
+from collections.abc import Iterable
+from contextlib import ExitStack
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, TextIO
+
+from cyclopts import App
+
+from weft.cli.lines import line_blocks, open_input, open_output, refuse_existing
+from weft.cli.options import Device, From, Json, Search, To
+from weft.cli.output import to_json
+from weft.cli.problems import warn
+from weft.errors import UserError
+
+if TYPE_CHECKING:
+    from weft.api import Translation, Translator
+
+__all__ = ["app"]
+
+BLOCK = 4096  # lines that are translated together: many, so that sentences of equal length meet
+
+app = App(name="translate")
+
+
+@app.default
+def translate(
+    run: Path,
+    text: str | None = None,
+    /,
+    *,
+    input: Path | None = None,  # noqa: A002
+    output: Path | None = None,
+    overwrite: bool = False,
+    from_language: From = None,
+    to_language: To = None,
+    search: Search | None = None,
+    truncate: bool = False,
+    device: Device = None,
+    as_json: Json = False,
+) -> None:
+    """Translate a text, a file or standard input, a line for each line, in the same order.
+
+    An empty line stays one. With --nbest 2 or more each translation is a line of its own: the number of the
+    source line, the score, the translation, with tabs between. With --json each source is an object on
+    a line.
+
+    Parameters
+    ----------
+    run
+        The folder of a model.
+    text
+        One text, quoted; without it, lines are read from --input or standard input.
+    input
+        A file of lines, UTF-8, gzip or not.
+    output
+        Write here instead of to standard output; the file appears when all is done.
+    overwrite
+        Replace --output if it exists.
+    truncate
+        Cut a source that is longer than the model takes.
+    """
+    from weft.api import load
+
+    if text is not None and input is not None:
+        raise UserError("a text and --input: give one of them")
+    if output is not None:
+        refuse_existing(output, overwrite=overwrite)
+    if input is not None and not input.exists():
+        raise UserError(f"{input}: no such file")
+    translator = load(run, device=device)
+    options = {"from_language": from_language, "to_language": to_language, "truncate": truncate}
+    search = search or Search()
+    options |= search.keywords()
+    numbered = search.nbest > 1
+    with ExitStack() as stack:
+        out = stack.enter_context(open_output(output))
+        if text is not None:
+            blocks: Iterable[list[str]] = [[text]]
+        else:
+            stream = stack.enter_context(open_input(input))
+            blocks = line_blocks(stream, name=str(input or "standard input"), lines=BLOCK)
+        done, long = 0, list[int]()
+        for block in blocks:
+            answers = translate_block(translator, block, options)
+            if text is not None and any(found.refused for found in answers[0]):
+                raise UserError(
+                    "the text is longer than the model takes: split it, or cut it with --truncate"
+                )
+            for number, (source, answer) in enumerate(zip(block, answers, strict=True), start=done + 1):
+                write_answer(out, source, answer, number=number, numbered=numbered, as_json=as_json)
+            out.flush()
+            long += [done + place for place, answer in enumerate(answers, start=1) if too_long(answer)]
+            done += len(block)
+    if long:
+        fate = "were cut" if truncate else "are left empty (--truncate cuts them)"
+        which = lines_of(long) if text is None else "the text"
+        warn(f"weft: warning: {len(long):,} of {done:,} sources, too long for the model, {fate}: {which}")
+
+
+def translate_block(
+    translator: "Translator", sources: list[str], options: dict[str, Any]
+) -> list[list["Translation"]]:
+    """The translations of each source, best first; none where there is nothing to translate."""
+    wanted = [source for source in sources if source.strip()]
+    found = iter(translator.translate(wanted, **options) if wanted else ())
+    return [next(found) if source.strip() else [] for source in sources]
+
+
+def too_long(answer: list["Translation"]) -> bool:
+    """Whether the source of these translations did not fit the model."""
+    return any(translation.truncated or translation.refused for translation in answer)
+
+
+def lines_of(numbers: list[int], *, shown: int = 5) -> str:
+    """Some line numbers, the first ones.
+
+    >>> lines_of([3]), lines_of(list(range(1, 10)))
+    ('line 3', 'lines 1, 2, 3, 4, 5 and 4 more')
+    """
+    rest = f" and {len(numbers) - shown} more" if len(numbers) > shown else ""
+    return f"line{'s' if len(numbers) > 1 else ''} {', '.join(map(str, numbers[:shown]))}{rest}"
+
+
+def write_answer(
+    out: TextIO, source: str, answer: list["Translation"], *, number: int, numbered: bool, as_json: bool
+) -> None:
+    """One source's lines of output."""
+    if as_json:
+        lines = [to_json({"source": source, "translations": [found.as_dict() for found in answer]})]
+    elif numbered:
+        lines = [f"{number}\t{translation.score:.4f}\t{one_line(translation.text)}" for translation in answer]
+    else:
+        lines = [one_line(translation.text) for translation in answer]
+    out.write("".join(f"{line}\n" for line in lines or [""]))
+
+
+def one_line(text: str) -> str:
+    """A text with its line ends made blanks: each source has its line, whatever a model may write."""
+    return text.replace("\r", " ").replace("\n", " ")

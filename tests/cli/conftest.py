@@ -1,0 +1,152 @@
+"""A command line without a model behind it: the calls are kept, the answers are made up."""
+
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from types import ModuleType, SimpleNamespace
+from typing import Any, NamedTuple
+
+import pytest
+
+from weft.cli import main
+from weft.errors import UserError
+
+
+class Translation(NamedTuple):
+    text: str
+    score: float
+    tokens: list[str]
+    truncated: bool
+    refused: bool
+
+    def as_dict(self) -> dict[str, Any]:
+        return self._asdict()
+
+
+class Evaluation(NamedTuple):
+    direction: str
+    bleu: float
+    exact: float
+
+
+class Result(NamedTuple):
+    steps: int
+    loss: float | None
+    scores: dict[str, float]
+    kept: str
+    seconds: float
+    padding: float
+
+
+class Translator:
+    """Turns a text into capitals; a text of more than five words is too long for it."""
+
+    def __init__(self, calls: list[SimpleNamespace]) -> None:
+        self.calls = calls
+
+    def translate(
+        self, texts: list[str], *, nbest: int | None = None, truncate: bool = False, **options: Any
+    ) -> list[Any]:
+        self.calls.append(
+            SimpleNamespace(name="translate", texts=texts, nbest=nbest, truncate=truncate, **options)
+        )
+        answers = [
+            [self.answer(text, rank, truncate=truncate) for rank in range(nbest or 1)] for text in texts
+        ]
+        return [answer[0] for answer in answers] if nbest is None else answers
+
+    def answer(self, text: str, rank: int, *, truncate: bool) -> Translation:
+        words = text.upper().split()
+        long = len(words) > 5
+        if long and not truncate:
+            return Translation("", 0.0, [], truncated=False, refused=True)
+        kept = words[:5]
+        return Translation(" ".join(kept) + "!" * rank, -0.5 - rank, kept, truncated=long, refused=False)
+
+    def evaluate(self, data: list[str], **options: Any) -> Evaluation:
+        self.calls.append(SimpleNamespace(name="evaluate", data=data, **options))
+        return Evaluation(f"{options['from_language']}-{options['to_language']}", 38.51, 0.25)
+
+    def inspect(self, text: str, *, out: Path, **options: Any) -> Translation:
+        self.calls.append(SimpleNamespace(name="inspect", text=text, **options))
+        out.write_text("<html>")
+        return self.answer(text, 0, truncate=True)
+
+
+@pytest.fixture
+def calls(monkeypatch: pytest.MonkeyPatch) -> list[SimpleNamespace]:
+    """What the command line asked of weft.api, which is replaced."""
+    kept: list[SimpleNamespace] = []
+
+    def record(name: str, answer: Callable[..., Any]) -> Callable[..., Any]:
+        def call(*arguments: Any, **options: Any) -> Any:
+            kept.append(SimpleNamespace(name=name, arguments=arguments, **options))
+            return answer(*arguments, **options)
+
+        return call
+
+    def train(*_: Any, report: Any, out: Path | None = None, **__: Any) -> Result:
+        report.start({"parameters": 1000})
+        report.step(1, 10, 4.5, 1000.0, 0.001, 90.0)
+        report.validation(5, 2.5, {"BLEU": 30.0}, True)
+        report.message("all is well")
+        report.step(10, 10, 2.5, 1000.0, 0.0, 0.0)
+        result = Result(10, 2.5, {"BLEU": 30.0}, "average", 95.0, 0.012)
+        report.finish(result)
+        if out is not None:
+            out.mkdir(parents=True, exist_ok=True)
+        return result
+
+    def load(run: Path, **_: Any) -> Translator:
+        if not run.is_dir():
+            raise UserError(f"{run}: no such folder")
+        return Translator(kept)
+
+    api = ModuleType("weft.api")
+    api.__dict__.update(
+        train=record("train", train),
+        resume=record("resume", train),
+        load=record("load", load),
+        info=record(
+            "info", lambda run: {"languages": ["de", "en"], "model": {"width": 64}, "sizes": (1.5, 2)}
+        ),
+        import_model=record("import_model", lambda *_, **__: None),
+        export_model=record("export_model", lambda *_, **__: None),
+    )
+    monkeypatch.setitem(sys.modules, "weft.api", api)
+    return kept
+
+
+class Ran(NamedTuple):
+    status: int
+    out: str
+    err: str
+
+
+@pytest.fixture
+def weft(
+    capfd: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+    tmp_path: Path,
+    calls: list[SimpleNamespace],
+) -> Callable[..., Ran]:
+    """Run one command in this process and a folder of its own, in front of the made-up weft.api."""
+    monkeypatch.chdir(tmp_path)
+
+    def run(*arguments: object) -> Ran:
+        status = main([str(argument) for argument in arguments])
+        return Ran(status, *capfd.readouterr())
+
+    return run
+
+
+@pytest.fixture
+def small_corpus(monkeypatch: pytest.MonkeyPatch) -> None:
+    def write(folder: Path) -> None:
+        for part in ("train", "valid", "test"):
+            for language in ("en", "de", "fr"):
+                (folder / f"{part}.{language}").write_text(
+                    f"one {language}\ntwo {language}\nthree {language}\n"
+                )
+
+    monkeypatch.setattr("weft.cli.demo.write_corpus", write)
