@@ -19,8 +19,9 @@ PICTURE = """
 config → text → data
 config → families → runs → models → generate → tasks → train → api → cli
 config → nn → models
-config → recipes → tasks
+config, families → recipes → tasks
 config → overrides → api
+tasks → translator → api
 corpus → cli
 text, data → tasks
 nn, tasks → inspect → api
