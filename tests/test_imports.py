@@ -21,7 +21,7 @@ config → families → runs → models → generate → tasks → train → api
 config → nn → models
 config, families → recipes → tasks
 config → overrides → api
-tasks → translator → api
+inspect → translator → api
 corpus → cli
 text, data → tasks
 nn, tasks → inspect → api
