@@ -1,0 +1,87 @@
+"""Every attention weight of one translation, taken by taps whatever kernel the model otherwise runs."""
+
+from collections.abc import Collection, Iterator, Sequence
+from contextlib import contextmanager
+from typing import NamedTuple
+
+import numpy as np
+import torch
+from jaxtyping import Float
+from torch import Tensor, nn
+
+from weft.models.seq2seq import Seq2Seq
+from weft.nn import listen
+
+__all__ = ["AttentionMaps", "alignment", "attention"]
+
+
+class AttentionMaps(NamedTuple):
+    """The weights of every layer and head, float32: rows are tokens that look, columns those looked at.
+
+    Row t of `decoder` and `cross` is the step that writes target token t. The decoder's columns are what it
+    has read by then: the start token, then the target without its last token.
+    """
+
+    encoder: Float[np.ndarray, "L H S S"]
+    decoder: Float[np.ndarray, "N H T T"]
+    cross: Float[np.ndarray, "N H T S"]
+
+
+@torch.inference_mode()
+def attention(model: Seq2Seq, source_ids: Sequence[int], *, target_ids: Sequence[int]) -> AttentionMaps:
+    """All attention weights while `model` reads `source_ids` and is made to write `target_ids`.
+
+    One pass of the model's ordinary forward. `target_ids` is what is written, without the start token;
+    whether the end token closes it is the caller's choice. Neither may be empty.
+    """
+    if not source_ids or not target_ids:
+        raise ValueError(f"nothing to look at: {len(source_ids)} source and {len(target_ids)} target tokens")
+    source = torch.tensor([list(source_ids)], device=model.device)
+    read = torch.tensor([[model.config.special.start, *target_ids][:-1]], device=model.device)
+    with _without_dropout(model), listen(model) as heard:
+        model(source, read)
+    layers, decoder_layers = model.config.encoder_layers, model.config.decoder_layers
+    return AttentionMaps(
+        encoder=_gather(heard, "encoder.blocks.{}.attention.weights", layers=layers),
+        decoder=_gather(heard, "decoder.blocks.{}.attention.weights", layers=decoder_layers),
+        cross=_gather(heard, "decoder.blocks.{}.cross.weights", layers=decoder_layers),
+    )
+
+
+def alignment(cross: Float[np.ndarray, "L H T S"], *, ignore: Collection[int] = ()) -> list[tuple[int, int]]:
+    """For each target token the source token it most looks at, as (source, target) pairs, both from 0.
+
+    The weights are averaged over all heads of the upper half of the layers, which suits decoders of any
+    depth; Garg et al. (2019, section 4.1) take the last layer but one of six. Source positions in `ignore`
+    (the end token, a language tag) are never chosen.
+
+    >>> weights = np.array([[[[0.9, 0.1, 0.0], [0.1, 0.3, 0.6]]]])
+    >>> alignment(weights)
+    [(0, 0), (2, 1)]
+    >>> alignment(weights, ignore=[2])
+    [(0, 0), (1, 1)]
+    """
+    layers, _, _, sources = cross.shape
+    columns = [column for column in range(sources) if column not in ignore]
+    if not columns:
+        return []
+    best = cross[layers // 2 :].mean(axis=(0, 1))[:, columns].argmax(axis=-1)  # (T,)
+    return [(columns[column], row) for row, column in enumerate(best)]
+
+
+def _gather(heard: dict[str, list[Tensor]], tap: str, *, layers: int) -> Float[np.ndarray, "L H T S"]:
+    weights = [
+        heard[tap.format(layer)][0][0] for layer in range(layers)
+    ]  # the only call's only row: (H, T, S)
+    return torch.stack(weights).float().cpu().numpy()
+
+
+@contextmanager
+def _without_dropout(model: nn.Module) -> Iterator[None]:
+    training = [module for module in model.modules() if module.training]
+    model.eval()
+    try:
+        yield
+    finally:
+        for module in training:
+            module.training = True
