@@ -1,5 +1,4 @@
 import json
-import os
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
@@ -159,7 +158,7 @@ def test_an_interruption_leaves_the_old_store_and_no_litter(tmp_path: Path) -> N
     old = open_store(tmp_path / "tokens", "1")
     assert old is not None
     assert old["de"][0].tolist() == [ord("a")]
-    assert os.listdir(tmp_path) == ["tokens"]
+    assert [file.name for file in tmp_path.iterdir()] == ["tokens"]
 
 
 def test_wrong_input(tmp_path: Path) -> None:
@@ -171,7 +170,7 @@ def test_wrong_input(tmp_path: Path) -> None:
     assert (tmp_path / "notes.txt").read_text() == "mine"
     with pytest.raises(UserError, match="cannot be written"):
         build_full_disk(tmp_path / "full")
-    assert os.listdir(tmp_path) == ["notes.txt"]
+    assert [file.name for file in tmp_path.iterdir()] == ["notes.txt"]
 
 
 def build_full_disk(folder: Path) -> None:

@@ -2,6 +2,7 @@
 
 import gzip
 import io
+import os
 import sys
 import zlib
 from collections.abc import Iterator
@@ -13,7 +14,7 @@ from typing import BinaryIO
 
 from weft.errors import UserError, suggest
 
-__all__ = ["File", "StandardInput"]
+__all__ = ["File", "StandardInput", "at_home"]
 
 _GZIP = b"\x1f\x8b"
 _BYTE_ORDER_MARK = b"\xef\xbb\xbf"
@@ -27,7 +28,7 @@ class File:
 
     def __init__(self, name: str) -> None:
         self.name = name
-        self.path = Path(name).expanduser()
+        self.path = at_home(name)
         try:
             status = self.path.stat()
         except (OSError, ValueError) as error:
@@ -106,6 +107,13 @@ class StandardInput(File):
     @contextmanager
     def _open(self) -> Iterator[BinaryIO]:
         yield _unpacked(io.BufferedReader(io.BytesIO(self._contents)))
+
+
+def at_home(name: str) -> Path:
+    """The path with the home folder for a leading `~`, which the shell leaves alone in a quoted pattern."""
+    if "\0" in name:
+        raise UserError(f"{name!r} is no name of a file")
+    return Path(os.path.expanduser(name))  # noqa: PTH111 - unlike Path's, it bears a user that is not there
 
 
 def _unpacked(file: BinaryIO) -> BinaryIO:

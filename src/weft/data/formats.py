@@ -109,10 +109,10 @@ def _open_cells(
             f"{file.name}:{header_line}: {_count(len(header), 'column')} where --columns names {len(columns)}"
             f' ({", ".join(columns)}): name each, with "{SKIPPED}" for one to leave out'
         )
-
     for name in columns:
         if columns.count(name) > 1 and name not in ("", SKIPPED):
-            raise UserError(f'{file.name}:{header_line}: two columns are called "{name}"')
+            hint = "; if that is the first example, name the columns with --columns" if names is None else ""
+            raise UserError(f'{file.name}:{header_line}: two columns are called "{name}"{hint}')
 
     def rows(wanted: Sequence[str]) -> Iterator[Row]:
         positions = [columns.index(column) for column in wanted]

@@ -5,10 +5,9 @@ import re
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from itertools import zip_longest
-from pathlib import Path
 from typing import NamedTuple
 
-from weft.data.files import File, StandardInput
+from weft.data.files import File, StandardInput, at_home
 from weft.data.formats import FORMATS, Row, open_csv, open_lines, open_tsv, table_of_records
 from weft.errors import UserError, suggest
 
@@ -148,7 +147,7 @@ def _open(spec: str, columns: Sequence[str] | None) -> list[Source]:
         return [_open_table(StandardInput(), columns)]
     if spec.startswith(_HUB):
         return [_open_hub(spec)]
-    path = Path(spec).expanduser()
+    path = at_home(spec)
     if "{" in spec and not path.is_file():
         return [_open_aligned(spec)]
     if glob.has_magic(spec) and not path.is_file():
