@@ -11,7 +11,7 @@ from weft.data.files import File, StandardInput, at_home
 from weft.data.formats import FORMATS, Row, open_csv, open_lines, open_tsv, table_of_records
 from weft.errors import UserError, suggest
 
-__all__ = ["Example", "Report", "Sources", "complete", "open_sources"]
+__all__ = ["Dropped", "Example", "Report", "Sources", "complete", "open_sources"]
 
 _HUB = "hub:"
 _BRACES = re.compile(r"\{([^{}]*)\}")
