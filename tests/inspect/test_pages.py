@@ -21,6 +21,7 @@ from weft.inspect.pages import pack
 
 HOSTILE = [
     "</script><img src=x onerror=alert(1)>",
+    "</script x",
     "<!--<script>",
     "'\"&<b>",
     "{{data}}",
@@ -123,6 +124,7 @@ def test_hostile_text_stays_text() -> None:
     assert [tag for tag, _ in parsed.elements] == [tag for tag, _ in tame.elements]
     assert parsed.texts["script"][1] == tame.texts["script"][1]
     assert parsed.data["groups"][0]["rows"] == HOSTILE
+    assert not set("<>&") & set(parsed.texts["script"][0])  # nothing in the data can look like a tag
     assert parsed.texts["dd"] == [" ".join(HOSTILE)] * 2
 
 
