@@ -128,6 +128,10 @@ def test_beams(
         ({"min_length": 6}, {"min_length": 6}),
         ({"force_end": True}, {"forced_eos_token_id": END}),
         ({"banned": ((PAD,), (7,), (20, 21), (3, 4))}, {"bad_words_ids": [[PAD], [7], [20, 21], [3, 4]]}),
+        (
+            {"banned": ((PAD,), (7,)), "renormalise": True},
+            {"bad_words_ids": [[PAD], [7]], "renormalize_logits": True},
+        ),
     ],
     ids=lambda fields: ",".join(fields) or "plain",
 )

@@ -43,6 +43,7 @@ class SearchConfig(Config):
     repetition_penalty: float = Field(default=1.0, gt=0)
     no_repeat_ngram: int = Field(default=0, ge=0)  # 0: repeats are free
     banned: tuple[Tokens, ...] = ()
+    renormalise: bool = False  # what is forbidden leaves its probability to the rest
 
     @model_validator(mode="after")
     def _choices_agree(self) -> Self:

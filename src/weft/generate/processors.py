@@ -22,6 +22,7 @@ __all__ = [
     "force_end",
     "make_processors",
     "penalise_repetition",
+    "renormalise",
 ]
 
 Processor = Callable[[Int[Tensor, "B T"], Float[Tensor, "B V"]], Float[Tensor, "B V"]]
@@ -43,6 +44,8 @@ def make_processors(
         processors.append(partial(delay_end, length=config.min_length, end=special.end))
     if config.force_end:
         processors.append(partial(force_end, length=limit, end=special.end))
+    if config.renormalise:
+        processors.append(renormalise)
     return processors
 
 
@@ -97,3 +100,8 @@ def force_end(
         scores.fill_(-math.inf)
         scores[:, end] = 0.0
     return scores
+
+
+def renormalise(tokens: Int[Tensor, "B T"], scores: Float[Tensor, "B V"]) -> Float[Tensor, "B V"]:
+    """The probabilities of what may come sum to one again; a row in which nothing may come stays as it is."""
+    return scores - scores.logsumexp(-1, keepdim=True).nan_to_num(neginf=0.0)
