@@ -88,10 +88,10 @@ def calls(monkeypatch: pytest.MonkeyPatch) -> list[SimpleNamespace]:
     def train(*_: Any, report: Any, out: Path | None = None, **__: Any) -> Result:
         report.start({"parameters": 1000})
         report.step(1, 10, 4.5, 1000.0, 0.001, 90.0)
-        report.validation(5, 2.5, {"BLEU": 30.0}, True)
+        report.validation(5, 2.5, {"bleu": 30.0}, True)
         report.message("all is well")
         report.step(10, 10, 2.5, 1000.0, 0.0, 0.0)
-        result = Result(10, 2.5, {"BLEU": 30.0}, "average", 95.0, 0.012)
+        result = Result(10, 2.5, {"bleu": 30.0}, "average", 95.0, 0.012)
         report.finish(result)
         if out is not None:
             out.mkdir(parents=True, exist_ok=True)
@@ -107,9 +107,7 @@ def calls(monkeypatch: pytest.MonkeyPatch) -> list[SimpleNamespace]:
         train=record("train", train),
         resume=record("resume", train),
         load=record("load", load),
-        info=record(
-            "info", lambda run: {"languages": ["de", "en"], "model": {"width": 64}, "sizes": (1.5, 2)}
-        ),
+        info=record("info", lambda run: {"folder": str(run), "parameters": 1000, "model": {"width": 64}}),
         import_model=record("import_model", lambda *_, **__: None),
         export_model=record("export_model", lambda *_, **__: None),
     )

@@ -35,7 +35,7 @@ def test_evaluate(weft: Callable[..., Any], run: Path, calls: list[SimpleNamespa
         "--columns",
         "de,en",
     )
-    assert ran == (0, "direction: de-en\nbleu: 38.51\nexact: 0.25\n", "")
+    assert ran == (0, "direction: de-en\nBLEU: 38.51\nexact: 0.25\n", "")
     assert vars(calls[-1]) == {
         "name": "evaluate",
         "data": ["a.{de,en}", "b.tsv"],
@@ -63,13 +63,13 @@ def test_inspect_writes_a_page_and_never_over_another(
     assert json.loads(out)["translation"]["text"] == "EIN HUND"
 
 
-def test_info(weft: Callable[..., Any], run: Path) -> None:
-    assert weft("info", run).out == "languages: de, en\nmodel: width 64\nsizes: 1.50, 2\n"
-    assert json.loads(weft("info", run, "--json").out) == {
-        "languages": ["de", "en"],
-        "model": {"width": 64},
-        "sizes": [1.5, 2],
-    }
+def test_info(weft: Callable[..., Any], monkeypatch: pytest.MonkeyPatch) -> None:
+    assert weft("info", "run").out == "folder: run\nparameters: 1,000\nSettings\nmodel.width: 64\n"
+    facts = {"folder": "run", "parameters": 1000, "model": {"width": 64}}
+    assert json.loads(weft("info", "run", "--json").out) == facts
+    settings = {"task": "translate", "train": {"max_steps": 10, "minutes": None}}
+    monkeypatch.setattr(sys.modules["weft.api"], "info", lambda _: {**facts, "run": settings})
+    assert weft("info", "run").out.endswith("Settings\ntask: translate\ntrain.max_steps: 10\n")
 
 
 def test_import_and_export(weft: Callable[..., Any], calls: list[SimpleNamespace]) -> None:
@@ -104,7 +104,11 @@ def test_tokenizer_train(weft: Callable[..., Any], tmp_path: Path) -> None:
         2,
         f"weft: error: {out}: exists: name another file, or give --overwrite\n",
     )
-    assert weft("tokenizer", "train", lines, "--out", out, "--overwrite", "--kind", "words").status == 0
+    pattern = tmp_path / "lines.{de,en}"
+    for language in ("de", "en"):
+        (tmp_path / f"lines.{language}").write_text("ein Hund\nein Haus\n" * 20)
+    ran = weft("tokenizer", "train", pattern, lines, "--out", out, "--overwrite", "--kind", "words", "--json")
+    assert json.loads(ran.out).items() >= {"kind": "words", "lines": 180}.items()
 
 
 @pytest.mark.usefixtures("small_corpus")

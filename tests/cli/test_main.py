@@ -169,7 +169,7 @@ def test_text_is_utf8_whatever_the_locale(tmp_path: Path) -> None:
     environment = {**os.environ, "LC_ALL": "en_US.ISO-8859-1", "PYTHONIOENCODING": "latin-1"}
     command = [*PROGRAM, "tokenizer", "train", "läuft→", "--out", tmp_path / "tokenizer.json"]
     done = subprocess.run(command, env=environment, capture_output=True, check=False)
-    assert (done.returncode, done.stderr) == (2, "weft: error: läuft→: no such file\n".encode())
+    assert (done.returncode, done.stderr) == (2, "weft: error: läuft→: No such file or directory\n".encode())
 
 
 def test_a_line_has_no_line_ends() -> None:

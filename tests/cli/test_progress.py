@@ -21,7 +21,7 @@ def test_a_terminal_gets_a_bar_with_words_above_it() -> None:
     console = Console(file=io.StringIO(), force_terminal=True, width=100, markup=False, highlight=False)
     with RichReporter(console) as report:
         report.step(50, 200, 3.21, 12345.0, 2e-3, 65.0)
-        report.validation(50, 2.5, {"BLEU": 20.0}, False)
+        report.validation(50, 2.5, {"bleu": 20.0}, False)
         report.message("[bold]kept as it is[/bold]")
         report.step(200, 200, 1.5, 12000.0, 0.0, 0.0)
         report.finish(None)

@@ -91,7 +91,7 @@ def test_json_is_an_event_on_each_line(weft: Callable[..., Any]) -> None:
         "learning_rate": 0.001,
         "seconds_left": 90.0,
     }
-    assert events[-1]["result"].items() >= {"steps": 10, "seconds": 95.0, "scores": {"BLEU": 30.0}}.items()
+    assert events[-1]["result"].items() >= {"steps": 10, "seconds": 95.0, "scores": {"bleu": 30.0}}.items()
 
 
 def test_resume_goes_on_with_the_run(weft: Callable[..., Any], calls: list[SimpleNamespace]) -> None:

@@ -1,6 +1,8 @@
 """`weft info`: what a model is."""
 
+from collections.abc import Iterator, Mapping
 from pathlib import Path
+from typing import Any
 
 from cyclopts import App
 
@@ -26,5 +28,20 @@ def info(run: Path, /, *, as_json: Json = False) -> None:
     facts = look(run)
     if as_json:
         print_json(facts)
-    else:
-        print_facts(facts)
+        return
+    settings = facts.pop("run", None) or {"model": facts["model"]}
+    print_facts({name: value for name, value in facts.items() if name != "model"})
+    print_facts(dict(flat(settings)), title="Settings")
+
+
+def flat(settings: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, object]]:
+    """Nested settings by their whole names, as --set takes them.
+
+    >>> dict(flat({"task": "translate", "model": {"width": 64}}))
+    {'task': 'translate', 'model.width': 64}
+    """
+    for name, value in settings.items():
+        if isinstance(value, Mapping):
+            yield from flat(value, f"{prefix}{name}.")
+        else:
+            yield f"{prefix}{name}", value

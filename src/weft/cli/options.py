@@ -18,15 +18,18 @@ Device = Annotated[
 ]
 Json = Annotated[bool, Parameter(name="--json", help="Report as JSON, for programs.")]
 
+DEFAULT_BEAMS = 5
+
 
 @Parameter(name="*", group=Group("Search", sort_key=1))
 @dataclass(frozen=True, kw_only=True)
 class Search:
     """How translations are searched for; what is not given is the library's default."""
 
-    beam: Annotated[int | None, Parameter(help="How many hypotheses to keep: 1 is greedy. By default 5.")] = (
-        None
-    )
+    beam: Annotated[
+        int | None,
+        Parameter(help="How many hypotheses to keep: 1 is greedy. By default 5, or as many as --nbest."),
+    ] = None
     nbest: Annotated[int, Parameter(help="How many translations to give of each text.")] = 1
     length_penalty: Annotated[
         float | None, Parameter(help="Above 1 favours long translations, below 1 short ones.")
@@ -61,4 +64,6 @@ class Search:
             given["beams"] = self.beam
         elif self.sample:
             given["beams"] = 1
+        elif self.nbest > DEFAULT_BEAMS:
+            given["beams"] = self.nbest
         return given

@@ -11,7 +11,19 @@ from typing import Any
 from rich.console import Console
 from rich.table import Table
 
-__all__ = ["duration", "print_facts", "print_json", "print_table", "say", "screen", "shown", "to_json"]
+__all__ = [
+    "duration",
+    "label",
+    "print_facts",
+    "print_json",
+    "print_table",
+    "say",
+    "screen",
+    "shown",
+    "to_json",
+]
+
+METRICS = {"bleu": "BLEU", "chrf": "chrF2"}
 
 
 def screen() -> Console | None:
@@ -58,7 +70,7 @@ def plain(value: Any) -> Any:
 
 def print_facts(facts: Mapping[str, object], *, title: str = "") -> None:
     """Named values, one on a line; what is None is left out."""
-    rows = [(name.replace("_", " "), shown(value)) for name, value in facts.items() if value is not None]
+    rows = [(label(name), shown(value)) for name, value in facts.items() if value is not None]
     if (console := screen()) is None:
         lines = [f"{name}: {value}" for name, value in rows]
         say(*([title] if title else []), *lines)
@@ -71,7 +83,7 @@ def print_facts(facts: Mapping[str, object], *, title: str = "") -> None:
 
 def print_table(rows: Sequence[Mapping[str, object]], *, title: str = "") -> None:
     """Rows with the same keys under their headings; plain output has tabs between the columns."""
-    headings = [name.replace("_", " ") for name in rows[0]]
+    headings = [label(name) for name in rows[0]]
     cells = [[shown(value) for value in row.values()] for row in rows]
     if (console := screen()) is None:
         lines = ["\t".join(row) for row in [headings, *cells]]
@@ -81,6 +93,16 @@ def print_table(rows: Sequence[Mapping[str, object]], *, title: str = "") -> Non
     for row in cells:
         table.add_row(*row)
     console.print(table)
+
+
+def label(name: str) -> str:
+    """A name as people read it; the name of a setting stays as it is written.
+
+    >>> label("sentences_per_second"), label("bleu_signature"), label("model.max_length")
+    ('sentences per second', 'BLEU signature', 'model.max_length')
+    """
+    words = name.split("_")
+    return name if "." in name else " ".join(METRICS.get(word, word) for word in words)
 
 
 def shown(value: object) -> str:
@@ -98,8 +120,6 @@ def shown(value: object) -> str:
             return f"{value:.2f}" if abs(value) >= 0.1 or value == 0 else f"{value:.2g}"
         case list() | tuple():
             return ", ".join(map(shown, value))
-        case dict():
-            return ", ".join(f"{name} {shown(inner)}" for name, inner in value.items())
     return str(value)
 
 

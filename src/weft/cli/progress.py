@@ -8,7 +8,7 @@ from typing import Any, Protocol, Self
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn
 
-from weft.cli.output import duration, print_facts, print_json, say, screen
+from weft.cli.output import duration, label, print_facts, print_json, say, screen
 
 __all__ = ["JsonReporter", "PlainReporter", "RichReporter", "Watcher", "watcher"]
 
@@ -190,8 +190,8 @@ class RichReporter:
 def validation_line(step: int, *, loss: float, scores: Mapping[str, float], best: bool) -> str:
     """What a validation showed.
 
-    >>> validation_line(500, loss=2.31, scores={"BLEU": 31.26}, best=True)
+    >>> validation_line(500, loss=2.31, scores={"bleu": 31.26}, best=True)
     'step 500: validation loss 2.310, BLEU 31.26, the best so far'
     """
-    measured = "".join(f", {name} {value:.2f}" for name, value in scores.items())
+    measured = "".join(f", {label(name)} {value:.2f}" for name, value in scores.items())
     return f"step {step:,}: validation loss {loss:.3f}{measured}{', the best so far' if best else ''}"

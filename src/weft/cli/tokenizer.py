@@ -1,16 +1,14 @@
 """`weft tokenizer train`: a tokenizer by itself."""
 
 import tempfile
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Annotated, Literal
 
 from cyclopts import App, Parameter
 
-from weft.cli.lines import line_blocks, open_input, refuse_existing
+from weft.cli.lines import refuse_existing
 from weft.cli.options import Json
 from weft.cli.output import print_facts, print_json
-from weft.errors import UserError
 
 __all__ = ["app"]
 
@@ -19,7 +17,7 @@ app = App(name="tokenizer", help="Train a tokenizer by itself; `weft train` does
 
 @app.command
 def train(
-    files: Annotated[list[Path], Parameter(consume_multiple=True)],
+    files: Annotated[list[str], Parameter(consume_multiple=True)],
     /,
     *,
     kind: Literal["bpe", "unigram", "wordpiece", "words", "characters"] = "bpe",
@@ -33,7 +31,7 @@ def train(
     Parameters
     ----------
     files
-        Files of lines, UTF-8, gzip or not.
+        Files of lines, or what `weft train` takes: 'train.{de,en}.gz', quoted, and tables.
     kind
         What the pieces are.
     size
@@ -43,12 +41,14 @@ def train(
     overwrite
         Replace --out if it exists.
     """
+    from weft.data.sources import open_sources
     from weft.text.training import train_tokenizer
 
     vectors = out.with_name(f"{out.stem}_vectors{out.suffix}")
     for path in (out, vectors):
         refuse_existing(path, overwrite=overwrite)
-    lines = [line for path in files for line in read_lines(path)]
+    examples = (example for source in files for example in open_sources([source]))
+    lines = [text for example in examples for text in example.fields.values()]
     tokenizer = train_tokenizer(lines, kind=kind, size=size)
     with tempfile.TemporaryDirectory(dir=out.parent, prefix=f".{out.name}-") as folder:
         tokenizer.save(Path(folder))
@@ -67,12 +67,3 @@ def train(
         print_json(facts)
     else:
         print_facts(facts)
-
-
-def read_lines(path: Path) -> Iterator[str]:
-    """The lines of a file; a UserError where there is none."""
-    if not path.is_file():
-        raise UserError(f"{path}: no such file")
-    with open_input(path) as stream:
-        for block in line_blocks(stream, name=str(path), lines=4096):
-            yield from block

@@ -52,7 +52,7 @@ def resume(*, resume: Path | None = None, device: Device = None, as_json: Json =
 @app.command
 def translate(
     *,
-    train: Annotated[list[str], Parameter(group=DATA)],
+    train: Annotated[list[str] | None, Parameter(group=DATA)] = None,
     valid: Annotated[list[str] | None, Parameter(group=DATA)] = None,
     from_language: Annotated[str | None, Parameter(name="--from", group=DATA)] = None,
     to_language: Annotated[str | None, Parameter(name="--to", group=DATA)] = None,

@@ -1,0 +1,180 @@
+"""The real thing, small: a run trained through the command line, and all that can be done with it."""
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import NamedTuple
+
+import pytest
+
+from weft.cli import main
+from weft.corpus import write_corpus
+
+SMALL = ("tokenizer.size=400", "model.width=32", "model.encoder_layers=1", "train.batch_tokens=512")
+
+
+class Ran(NamedTuple):
+    status: int
+    out: str
+    err: str
+
+
+@pytest.fixture
+def weft(capfd: pytest.CaptureFixture[str]) -> Callable[..., Ran]:
+    def run(*arguments: object) -> Ran:
+        status = main([str(argument) for argument in arguments])
+        return Ran(status, *capfd.readouterr())
+
+    return run
+
+
+@pytest.fixture(scope="module")
+def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("data")
+    write_corpus(folder, train=400, valid=10, test=3)
+    return folder
+
+
+@pytest.fixture(scope="module")
+def run(tmp_path_factory: pytest.TempPathFactory, data: Path) -> Path:
+    """A model between three languages that has seen next to nothing."""
+    out = tmp_path_factory.mktemp("runs") / "run"
+    arguments = ["train", "translate", "--train", f"{data}/train.{{en,de,fr}}", "--out", str(out)]
+    arguments += ["--steps", "8", "--preset", "tiny", *(f"--set={setting}" for setting in SMALL)]
+    status = main(arguments)
+    assert status == 0
+    return out
+
+
+def test_a_run_tells_what_it_is(weft: Callable[..., Ran], run: Path, data: Path) -> None:
+    facts = json.loads(weft("info", run, "--json").out)
+    assert facts["model"]["width"] == 32
+    assert facts["run"]["train"]["steps"] == 8
+    assert facts["run"]["data"]["train"] == [f"{data}/train.{{en,de,fr}}"]
+    assert "model.width: 32\n" in weft("info", run).out
+
+
+def test_a_text_in_every_direction(weft: Callable[..., Ran], run: Path) -> None:
+    for source, target in (("de", "en"), ("en", "fr"), ("fr", "de")):
+        ran = weft("translate", run, "Ein Hund.", "--from", source, "--to", target, "--max-length", 5)
+        assert (ran.status, ran.out.count("\n"), ran.err) == (0, 1, "")
+
+
+def test_lines_of_a_file(weft: Callable[..., Ran], run: Path, tmp_path: Path) -> None:
+    (tmp_path / "in").write_text("Ein Hund.\n\nDie Katze läuft.\n")
+    options = ("--from", "de", "--to", "en", "--max-length", 6)
+    ran = weft("translate", run, "--input", tmp_path / "in", "--output", tmp_path / "out", *options)
+    assert ran == (0, "", "")
+    first, empty, third, end = (tmp_path / "out").read_text().split("\n")
+    assert (empty, end) == ("", "")
+    answers = [
+        json.loads(line)
+        for line in weft("translate", run, "--input", tmp_path / "in", "--json", *options).out.splitlines()
+    ]
+    assert [[found["text"] for found in answer["translations"]] for answer in answers] == [
+        [first],
+        [],
+        [third],
+    ]
+    assert answers[0]["translations"][0]["source_tokens"][0] == "<2en>"
+    assert answers[0]["translations"][0]["alignment"]
+
+
+def test_a_source_too_long_is_refused_or_cut(weft: Callable[..., Ran], run: Path) -> None:
+    long = "Ein Hund und eine Katze. " * 300
+    ran = weft("translate", run, long, "--from", "de", "--to", "en", "--max-length", 3, "--beam", 1)
+    assert (ran.status, ran.out) == (2, "")
+    assert "--truncate" in ran.err
+    ran = weft(
+        "translate", run, long, "--from", "de", "--to", "en", "--max-length", 3, "--beam", 1, "--truncate"
+    )
+    assert (ran.status, ran.out.count("\n")) == (0, 1)
+    assert "were cut" in ran.err
+
+
+def test_a_measure(weft: Callable[..., Ran], run: Path, data: Path) -> None:
+    ran = weft(
+        "evaluate",
+        run,
+        "--data",
+        f"{data}/test.{{en,de,fr}}",
+        "--from",
+        "fr",
+        "--to",
+        "de",
+        "--beam",
+        1,
+        "--json",
+    )
+    found = json.loads(ran.out)
+    assert (found["direction"], found["sentences"]) == ("fr-de", 3)
+    assert 0 <= found["bleu"] <= 100
+    assert "tok:13a" in found["bleu_signature"]
+
+
+def test_a_page(weft: Callable[..., Ran], run: Path, tmp_path: Path) -> None:
+    page = tmp_path / "page.html"
+    ran = weft("inspect", run, "Ein Hund läuft.", "--out", page, "--from", "de", "--to", "en")
+    assert (ran.status, ran.err) == (0, "")
+    assert "Ein Hund läuft." in page.read_text()
+
+
+def test_a_run_that_is_done_stays_as_it_is(weft: Callable[..., Ran], run: Path) -> None:
+    before = (run / "model.safetensors").read_bytes()
+    assert weft("train", "--resume", run).status == 0
+    assert (run / "model.safetensors").read_bytes() == before
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["--from", "de"], "several directions"),
+        (["--from", "es", "--to", "en"], 'language "es" is not known here (known: de, en, fr)'),
+        (["--from", "de", "--to", "en", "--beam", "0"], "beams: input should be greater than or equal to 1"),
+        (["--from", "de", "--to", "en", "--top-k", "5"], "top_k: only sampling uses this"),
+        (["--from", "de", "--to", "en", "--device", "quantum"], 'device "quantum" is not there'),
+    ],
+)
+def test_a_mistake_in_use_gets_one_line(
+    weft: Callable[..., Ran], run: Path, arguments: list[str], message: str
+) -> None:
+    ran = weft("translate", run, "Ein Hund.", *arguments)
+    assert (ran.status, ran.out, ran.err.count("\n")) == (2, "", 1)
+    assert message in ran.err
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (
+            ["--set", "model.widht=32"],
+            'weft: error: --set: unknown key "model.widht" (did you mean "width"?)',
+        ),
+        (
+            ["--set", "train.clip=much"],
+            'weft: error: --set: train.clip: input should be a valid number, not "much"',
+        ),
+        (["--steps", "-1"], "weft: error: train.steps: input should be greater than 0"),
+        (["--steps", "1", "--minutes", "1"], "minutes and steps are both set"),
+        (["--preset", "tinny"], 'no preset "tinny" (did you mean "tiny"?)'),
+        (["--from", "de"], "a direction needs both"),
+        (["--from", "de", "--to", "es"], 'no column "es"'),
+        (["--config", "none.toml"], "weft: error: none.toml: No such file or directory"),
+        (["--valid", "none.{de,en,fr}"], "none.de"),
+    ],
+)
+def test_a_mistake_in_training_gets_one_line_and_leaves_nothing(
+    weft: Callable[..., Ran], data: Path, tmp_path: Path, arguments: list[str], message: str
+) -> None:
+    ran = weft(
+        "train", "translate", "--train", f"{data}/train.{{en,de,fr}}", "--out", tmp_path / "run", *arguments
+    )
+    assert (ran.status, ran.err.count("\n")) == (2, 1)
+    assert message in ran.err
+    assert not (tmp_path / "run").exists()
+
+
+def test_a_used_folder_is_left_alone(weft: Callable[..., Ran], run: Path, data: Path) -> None:
+    ran = weft("train", "translate", "--train", f"{data}/train.{{de,en}}", "--out", run)
+    assert ran.status == 2
+    assert f"weft train --resume {run}" in ran.err

@@ -1,0 +1,196 @@
+"""Write docs/reference/configuration.md from the models in weft.config and the presets in weft.recipes.
+
+The facts (names, types, defaults) are the code's own; a test sees to it that the words below cover each
+setting.
+"""
+
+import json
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any, Literal, NamedTuple, get_args, get_origin
+
+from pydantic import BaseModel
+from pydantic.fields import FieldInfo
+
+from weft.config import RunConfig
+from weft.recipes import PRESETS
+
+PAGE = Path(__file__).resolve().parent.parent / "docs" / "reference" / "configuration.md"
+
+MEANING = {
+    "task": "What the model is for.",
+    "data.train": "Training text: patterns and files, as `--train` takes them.",
+    "data.valid": "Held-out text, to choose the best weights by.",
+    "data.columns": "Names for the columns of a table that has no header.",
+    "data.max_tokens": "A training pair with a longer side is left out, and counted.",
+    "tokenizer.kind": "What the pieces are: byte-level BPE, Unigram, WordPiece, words or characters.",
+    "tokenizer.size": "How many pieces; without it, as many as suit the training text.",
+    "translate.from_language": "The source's language. Without a direction the model learns all of them.",
+    "translate.to_language": "The language to translate into.",
+    "model.architecture": "Encoder and decoder.",
+    "model.vocabulary": "How many pieces the tokenizer has: nobody sets it.",
+    "model.width": "The size of a token's vector. Set alone, heads and feed_forward grow with it.",
+    "model.encoder_layers": "Layers that read the source.",
+    "model.decoder_layers": "Layers that write; each runs for every token written.",
+    "model.heads": "Attention heads of a layer; they divide the width.",
+    "model.kv_heads": "Heads of keys and values: fewer than heads for grouped attention; by default as many.",
+    "model.feed_forward": "The inner size of the feed-forward layers.",
+    "model.activation": "The feed-forward layers' activation.",
+    "model.gated": "Whether the feed-forward layers multiply with a gate (GLU and its kin).",
+    "model.norm": "LayerNorm or RMSNorm.",
+    "model.norm_scale": "Whether the norms have a scale (and LayerNorm a shift) to learn.",
+    "model.norm_place": "Norms before each branch, or after each sum as in the paper.",
+    "model.query_key_norm": "Whether queries and keys are normalised.",
+    "model.bias": "Whether the linear layers have biases.",
+    "model.position": "How a token's place enters.",
+    "model.max_length": "The longest source the model takes, in tokens, and the longest target.",
+    "model.scale_embedding": "Whether embeddings are multiplied by the square root of the width.",
+    "model.tie": "One matrix for both embeddings and the output, for the target's two, or for none.",
+    "model.output_bias": "Whether the output layer has a bias.",
+    "model.initialisation": "How weights are drawn at the start.",
+    "model.zero_output": "Whether each branch starts at zero.",
+    "model.dropout": "Dropout on each branch's output and on the embeddings.",
+    "model.attention_dropout": "Dropout on attention weights.",
+    "model.activation_dropout": "Dropout inside the feed-forward layers.",
+    "model.special.pad": "The id of padding.",
+    "model.special.start": "The id that the decoder starts from.",
+    "model.special.end": "The id that ends a sequence.",
+    "train.seed": "For the weights, the order of the data, and dropout.",
+    "train.minutes": "Wall-clock minutes from the start of the command to its end.",
+    "train.steps": "Optimizer steps.",
+    "train.epochs": "Passes over the training text.",
+    "train.batch_tokens": "Tokens of a step, padding included, on the batch's larger side.",
+    "train.accumulate": "Parts that a batch is worked on in, to save memory; else it changes only rounding.",
+    "train.optimizer": "Muon for matrices with AdamW for the rest, or AdamW alone.",
+    "train.learning_rate": "The highest learning rate.",
+    "train.weight_decay": "Decoupled weight decay.",
+    "train.clip": "The largest norm of the gradient.",
+    "train.schedule": "How the learning rate falls after the warm-up.",
+    "train.warmup": "Steps in which the learning rate rises.",
+    "train.decay": "The share of the run, at its end, in which a linear schedule falls.",
+    "train.smoothing": "Label smoothing.",
+    "train.average": "The share of the run, at its end, whose weights are averaged; 0 for none.",
+    "train.validations": "Validations in the whole run.",
+    "train.patience": "Validations without a gain that end the run early; without it, none do.",
+    "train.precision": "The numbers that matrices are multiplied in; auto is bfloat16 where that is fast.",
+}
+
+INTRODUCTION = """\
+# Configuration
+
+Every setting of a run. Set one on the command line, `--set model.width=384`, or in a TOML file that
+`--config` names:
+
+```toml
+[model]
+width = 384
+dropout = 0.2
+
+[train]
+learning_rate = 1e-3
+```
+
+Settings come from a preset, then the file, then `--set`, then the command line's own options, the later ones
+winning. The resolved configuration is kept as `run.json` in the run's folder, and `weft info RUN` shows it. A
+key that does not exist is an error, with the file, the line, and the nearest key that does.
+
+This page is written by `python tools/configuration_reference.py` from the code itself.
+"""
+
+PRESETS_INTRODUCTION = """
+## Presets
+
+What `--preset NAME` sets; an empty cell is the default above. Without `--preset` weft takes one of its own
+that suits the size of the training text, the time there is, and the machine.
+"""
+
+
+class Setting(NamedTuple):
+    """One line of the reference."""
+
+    key: str
+    type: str
+    default: str
+
+
+def settings(model: type[BaseModel], prefix: str = "") -> Iterator[Setting]:
+    """Every setting of a configuration and of those inside it."""
+    for name, field in model.model_fields.items():
+        key = f"{prefix}{name}"
+        if isinstance(field.annotation, type) and issubclass(field.annotation, BaseModel):
+            yield from settings(field.annotation, f"{key}.")
+        else:
+            yield Setting(key, described(field), default(field))
+
+
+def described(field: FieldInfo) -> str:
+    """A field's type and limits in words.
+
+    >>> from weft.config import TrainConfig
+    >>> described(TrainConfig.model_fields["smoothing"]), described(TrainConfig.model_fields["optimizer"])
+    ('number ≥ 0, < 1', '`muon`, `adamw`')
+    """
+    signs = {"gt": ">", "ge": "≥", "lt": "<", "le": "≤"}
+    limits = [
+        f"{sign} {getattr(limit, attribute):g}"
+        for limit in field.metadata
+        for attribute, sign in signs.items()
+        if hasattr(limit, attribute)
+    ]
+    return f"{named(field.annotation)} {', '.join(limits)}".strip()
+
+
+def named(hint: Any) -> str:
+    """A type in words."""
+    words = {bool: "`true`, `false`", int: "whole number", float: "number", str: "text"}
+    if hint in words:
+        return words[hint]
+    if get_origin(hint) is Literal:
+        return ", ".join(f"`{choice}`" for choice in get_args(hint))
+    inner = [part for part in get_args(hint) if part not in (type(None), ...)]
+    return f"list of {named(inner[0])}s" if get_origin(hint) is tuple else named(inner[0])
+
+
+def default(field: FieldInfo) -> str:
+    """A field's default as TOML writes it."""
+    if field.is_required():
+        return "set by the preset" if field.annotation is int else "required"
+    return "none" if field.default in (None, ()) else f"`{json.dumps(field.default)}`".replace('"', "")
+
+
+def preset_rows() -> Iterator[str]:
+    """The presets side by side: a row for each setting that one of them sets."""
+    columns = {name: dict(flat(preset)) for name, preset in PRESETS.items()}
+    keys = sorted({key for column in columns.values() for key in column}, key=list(MEANING).index)
+    yield f"| | {' | '.join(columns)} |"
+    yield f"| --- |{' --- |' * len(columns)}"
+    for key in keys:
+        cells = [json.dumps(column[key]).strip('"') if key in column else "" for column in columns.values()]
+        yield f"| `{key}` | {' | '.join(cells)} |"
+
+
+def flat(tables: Mapping[str, Any]) -> Iterator[tuple[str, Any]]:
+    """A preset's settings by their whole names."""
+    for table, fields in tables.items():
+        for name, value in fields.items():
+            yield f"{table}.{name}", value
+
+
+def page() -> str:
+    """The whole page."""
+    lines = [
+        INTRODUCTION,
+        "## Settings",
+        "",
+        "| setting | type | default | meaning |",
+        "| --- | --- | --- | --- |",
+    ]
+    lines += [
+        f"| `{setting.key}` | {setting.type} | {setting.default} | {MEANING[setting.key]} |"
+        for setting in settings(RunConfig)
+    ]
+    return "\n".join([*lines, PRESETS_INTRODUCTION, *preset_rows()]) + "\n"
+
+
+if __name__ == "__main__":
+    PAGE.write_text(page(), encoding="utf-8")
