@@ -1,0 +1,70 @@
+"""`python -m benchmarks [NAME ...]`: run comparisons, print their table, keep them as JSON."""
+
+import os
+import sys
+from datetime import UTC, datetime
+from pathlib import Path
+
+import cyclopts
+from rich.console import Console
+
+from benchmarks import corpus_decoding, decoding, time_to_quality, training_throughput
+from benchmarks.report import Options, Row, print_rows, write_json
+from weft.errors import UserError, suggest
+
+SHORT = {"training_throughput": training_throughput.run, "decoding": decoding.run}
+WITH_RUN = {"corpus_decoding": corpus_decoding.run}
+LONG = {"time_to_quality": time_to_quality.run}
+ROOT = Path(__file__).resolve().parent.parent
+
+
+def main(
+    *names: str,
+    long: bool = False,
+    run: Path | None = None,
+    minutes: float | None = None,
+    json: Path | None = None,
+) -> None:
+    """Compare weft with its peers on this machine.
+
+    Parameters
+    ----------
+    names
+        The comparisons to run; all short ones where none is named.
+    long
+        Run those that take an hour, too.
+    run
+        A trained weft model from German to English, for `corpus_decoding`.
+    minutes
+        What `weft train` is given in `time_to_quality`.
+    json
+        Where to keep the results; by default a file named by the time in runs/benchmarks.
+    """
+    console = Console()
+    known = SHORT | WITH_RUN | LONG
+    for name in names:
+        if name not in known:
+            raise UserError(
+                f"no benchmark is called {name}{suggest(name, known)}: known are {', '.join(known)}"
+            )
+    chosen = names or [*SHORT, *(WITH_RUN if run else ()), *(LONG if long else ())]
+    data = Path(os.environ.get("WEFT_DATA", ROOT.parent / "shared" / "data"))
+    options = Options(
+        data=data if data.is_dir() else None, work=ROOT / "runs" / "benchmarks", run=run, minutes=minutes
+    )
+    rows: list[Row] = []
+    for name in chosen:
+        console.print(f"{name} ...")
+        rows += known[name](options)
+    print_rows(rows, console=console)
+    file = json or options.work / f"{datetime.now(UTC):%Y-%m-%d-%H%M%S}.json"
+    write_json(rows, file)
+    console.print(f"kept in {file}")
+
+
+if __name__ == "__main__":
+    try:
+        cyclopts.run(main)
+    except UserError as error:
+        print(f"benchmarks: error: {error}", file=sys.stderr)
+        sys.exit(2)

@@ -1,0 +1,107 @@
+"""Decoding tokens a second of one batch at a large shape: weft, CTranslate2 int8 and Hugging Face in turn."""
+
+import os
+import time
+from collections.abc import Callable, Mapping
+from functools import partial
+from statistics import median
+
+import torch
+from transformers import MarianMTModel
+
+from benchmarks import ctranslate, huggingface, weft_model
+from benchmarks.ctranslate import CTranslate
+from benchmarks.huggingface import Shape
+from benchmarks.machine import fast_dtypes, seconds_of
+from benchmarks.multi30k import END
+from benchmarks.report import Options, Row
+from weft.generate import SearchConfig, generate
+from weft.models.seq2seq import Seq2Seq
+
+__all__ = ["run"]
+
+SHAPE = Shape(32_000, width=512, feed_forward=2048, heads=8, encoder_layers=6, decoder_layers=6)
+SENTENCES, LENGTH = 16, 25
+BEAMS = (4, 1)
+ROUNDS = 5
+PAUSE = 0.3
+"""Seconds between two sides: threads of the one before may spin for a while, waiting for more work."""
+
+Decode = Callable[[], object]
+
+
+def run(options: Options) -> list[Row]:
+    """Two rows a peer, beam search and greedy: generated tokens a second, the median over rounds."""
+    torch.set_num_threads(len(os.sched_getaffinity(0)))
+    torch.manual_seed(0)
+    sources = [[*torch.randint(4, SHAPE.vocabulary, (LENGTH - 1,)).tolist(), END] for _ in range(SENTENCES)]
+    model = huggingface.make_model(SHAPE, dropout=0.0, attention="sdpa").eval()
+    rows = []
+    for beams in BEAMS:
+        sides = {
+            "weft": _weft(sources, beams=beams),
+            "CTranslate2": _ctranslate(model, sources, beams=beams),
+            "Hugging Face": _huggingface(sources, beams=beams),
+        }
+        rates = _tokens_a_second({name: decode for name, (decode, _) in sides.items()})
+        rows += [
+            Row(
+                benchmark="decoding",
+                what=f"beam {beams}" if beams > 1 else "greedy",
+                work=f"{SHAPE}, {SENTENCES} sentences of {LENGTH} tokens, {LENGTH} new tokens each",
+                unit="tokens/s",
+                weft=rates["weft"],
+                weft_settings=sides["weft"][1],
+                peer=peer,
+                peer_value=rates[peer],
+                peer_settings=sides[peer][1],
+            )
+            for peer in ("CTranslate2", "Hugging Face")
+        ]
+    return rows
+
+
+def _tokens_a_second(sides: Mapping[str, Decode]) -> dict[str, float]:
+    rates: dict[str, list[float]] = {name: [] for name in sides}
+    for decode in sides.values():
+        decode()
+    for _ in range(ROUNDS):
+        for name, decode in sides.items():
+            time.sleep(PAUSE)
+            start = time.perf_counter()
+            decode()
+            rates[name].append(SENTENCES * LENGTH / (time.perf_counter() - start))
+    return {name: median(values) for name, values in rates.items()}
+
+
+def _weft(sources: list[list[int]], *, beams: int) -> tuple[Decode, str]:
+    model = Seq2Seq(weft_model.config(SHAPE))
+    search = SearchConfig(beams=beams, min_length=LENGTH, max_length=LENGTH)
+    return lambda: generate(model, sources, search), f"defaults, {model.output.weight.dtype}"
+
+
+def _ctranslate(model: MarianMTModel, sources: list[list[int]], *, beams: int) -> tuple[Decode, str]:
+    """The fastest way: the whole batch on all cores, or a share of it on each."""
+    decodes: dict[ctranslate.Way, Decode] = {}
+    for way in ctranslate.ways():
+        translate, share = CTranslate(model, way=way), -(-len(sources) // way.workers)
+        groups = [
+            ctranslate.group(sources[first : first + share], length=LENGTH)
+            for first in range(0, len(sources), share)
+        ]
+        decodes[way] = partial(translate.decode, groups, beams=beams)
+    best = min(decodes, key=lambda way: seconds_of(decodes[way], times=2))
+    return decodes[best], f"int8, {best}, the same weights as Hugging Face"
+
+
+def _huggingface(sources: list[list[int]], *, beams: int) -> tuple[Decode, str]:
+    """The fastest way: of the number formats that the machine is fast in, and of the attention kernels."""
+    source = torch.tensor(sources)
+    decodes: dict[huggingface.Way, Decode] = {}
+    for way in (huggingface.Way(dtype, kernel) for dtype in fast_dtypes() for kernel in ("sdpa", "eager")):
+        model = huggingface.make_model(SHAPE, dropout=0.0, attention=way.attention).to(way.dtype).eval()
+        decodes[way] = partial(
+            huggingface.generate, model, source, beams=beams, longest=LENGTH, shortest=LENGTH
+        )
+    best = min(decodes, key=lambda way: seconds_of(decodes[way], times=1))
+    return decodes[best], str(best)
