@@ -1,6 +1,7 @@
 """All that the command line does, from Python: train, resume, load, import and export."""
 
 import json
+import shutil
 import time
 from collections.abc import Mapping, Sequence
 from functools import partial
@@ -16,7 +17,7 @@ from weft.families.marian_tokenizer import MarianTokenizer
 from weft.models.seq2seq import Seq2Seq
 from weft.nn.precision import matmul_flops
 from weft.overrides import Settings, load_settings, validate
-from weft.recipes import Machine, Recipe, default_preset
+from weft.recipes import Machine, Recipe, default_preset, resize
 from weft.recipes import preset as named_preset
 from weft.runs.claim import claim
 from weft.runs.folder import read_folder, update_folder, verify, write_folder
@@ -92,7 +93,12 @@ def train(
         return _run(folder, began=began, device=device, report=report, world=world)
     with claim(folder):
         _write_json(folder, REQUEST, {"preset": preset, "settings": settings})
-        return _run(folder, began=began, device=device, report=report, world=world)
+        try:
+            return _run(folder, began=began, device=device, report=report, world=world)
+        except UserError:
+            if not (folder / RUN).exists():  # nothing was begun: leave the folder as free as it was
+                shutil.rmtree(folder)
+            raise
 
 
 def resume(run: str | Path, *, device: str | None = None, report: Reporter | None = None) -> Result:
@@ -273,6 +279,7 @@ def _recipe(preset: str | None) -> Recipe:
 def _resolve(settings: Settings, recipe: Recipe, *, vocabulary: int) -> RunConfig:
     """The recipe with the settings laid over it, checked."""
     resolved = Settings({table: dict(fields) for table, fields in recipe.items()}, path=settings.path)
+    resolved["model"] = resize(recipe["model"], settings.get("model", {}))
     resolved["model"]["vocabulary"] = vocabulary
     resolved.overridden, resolved.given = settings.overridden, settings.given
     for table, fields in settings.items():

@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 from weft.errors import UserError, suggest
 from weft.families import PRESETS as PUBLISHED
 
-__all__ = ["PRESETS", "Machine", "Recipe", "default_preset", "preset"]
+__all__ = ["PRESETS", "Machine", "Recipe", "default_preset", "preset", "resize"]
 
 Recipe = Mapping[str, Any]
 
@@ -29,7 +29,7 @@ _OURS = {
     "bias": False,
     "position": "rotary",
     "activation": "relu_squared",
-    "scale_embedding": True,
+    "scale_embedding": False,
     "tie": "three",
     "zero_output": True,
 }
@@ -74,6 +74,20 @@ def preset(name: str) -> Recipe:
     if name not in PRESETS:
         raise UserError(f'no preset "{name}"{suggest(name, PRESETS)} (there are: {", ".join(PRESETS)})')
     return PRESETS[name]
+
+
+def resize(model: Recipe, wanted: Recipe) -> dict[str, Any]:
+    """A recipe's model with its heads and feed-forward layer grown with the width that is wanted, where nobody says else.
+
+    >>> resize({"width": 128, "heads": 2, "feed_forward": 512}, {"width": 384})
+    {'width': 384, 'heads': 6, 'feed_forward': 1536}
+    """
+    width, ours = wanted.get("width"), dict(model)
+    if not isinstance(width, int) or width <= 0:
+        return ours
+    heads = max(1, width * ours["heads"] // ours["width"])
+    heads = next(count for count in range(heads, 0, -1) if width % count == 0)
+    return {**ours, "width": width, "heads": heads, "feed_forward": width * ours["feed_forward"] // ours["width"]}
 
 
 def default_preset(
