@@ -25,8 +25,10 @@ SEARCHES = {
 def make_model(*, seed: int = 0, **fields: object) -> Seq2Seq:
     """A small model whose outputs are varied and end at various lengths."""
     torch.manual_seed(seed)
-    shape = dict(vocabulary=50, width=32, encoder_layers=2, decoder_layers=2, heads=4, feed_forward=64)
-    model = Seq2Seq(ModelConfig.model_validate({**shape, "tie": "none", "output_bias": True} | fields)).eval()
+    shape = {"vocabulary": 50, "width": 32, "heads": 4, "feed_forward": 64}
+    shape |= {"encoder_layers": 2, "decoder_layers": 2}
+    shape |= {"tie": "none", "output_bias": True}
+    model = Seq2Seq(ModelConfig.model_validate(shape | fields)).eval()
     with torch.no_grad():
         for name, weight in model.named_parameters():
             if ".cross." in name and weight.dim() == 2:
@@ -230,6 +232,32 @@ def test_a_model_in_training_is_searched_without_dropout_and_goes_on_training() 
     assert model.training
 
 
+def test_samples_are_settled_by_source_seed_and_number() -> None:
+    model = make_model()
+    line, other = sources(count=2)
+
+    def sampled(lines: list[list[int]], **fields: object) -> list[list[tuple[int, ...]]]:
+        search = SearchConfig.model_validate({"sample": True, "max_length": 12} | fields)
+        return [[tuple(each.tokens) for each in hypotheses] for hypotheses in generate(model, lines, search)]
+
+    (one,), (same,) = sampled([line], nbest=8), sampled([line], nbest=8)
+    assert one == same
+    assert len(set(one)) > 4
+    assert sampled([other, line, line], nbest=8)[1:] == [one, one]
+    assert set(sampled([line], nbest=3)[0]) < set(one)
+    assert set(sampled([line], nbest=8, seed=1)[0]).isdisjoint(one)
+    (cold,) = sampled([line], nbest=3, temperature=1e-6)
+    assert set(cold) == {tuple(generate(model, [line], SEARCHES["greedy"])[0][0].tokens)}
+
+
+def test_sampled_hypotheses_score_what_the_model_finds() -> None:
+    model = make_model()
+    (line,) = sources(count=1)
+    for each in generate(model, [line], SEARCHES["sampling"])[0]:
+        assert each.logprobs == pytest.approx(teacher_forced(model, line, generated(each)), abs=1e-4)
+        assert each.score == pytest.approx(sum(each.logprobs) / len(each.logprobs), abs=1e-5)
+
+
 def test_without_a_maximum_the_source_sets_it() -> None:
     model = make_model(position="none")
     search = SearchConfig(banned=((END,),))
@@ -247,6 +275,8 @@ def test_user_mistakes() -> None:
         generate(model, [[END], []], SearchConfig())
     with pytest.raises(UserError, match="max_length 21 is more than the 20 tokens"):
         generate(model, [[END]], SearchConfig(max_length=21))
+    with pytest.raises(UserError, match="banned: the model has no token 50"):
+        generate(model, [[END]], SearchConfig(banned=((3, 50),)))
     with pytest.raises(UserError, match="relax one"):
         generate(model, [[END]], SearchConfig(banned=tuple((token,) for token in range(50))))
 

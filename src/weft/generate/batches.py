@@ -8,6 +8,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
+from weft.config import ModelConfig
 from weft.errors import UserError
 from weft.generate.config import SearchConfig
 from weft.generate.hypothesis import Hypothesis
@@ -32,9 +33,7 @@ def generate(
     is padded and no output depends on its neighbours. A sampled output depends on the model, the source, the
     configuration and its number among the `nbest` alone: the same source twice gives the same outputs twice.
     """
-    longest = model.config.max_length
-    if config.max_length is not None and config.max_length > longest:
-        raise UserError(f"max_length {config.max_length} is more than the {longest} tokens the model takes")
+    _check(model.config, config)
     samples = config.nbest if config.sample else 1
     found: list[list[Hypothesis]] = [[] for _ in sources]
     training = model.training
@@ -50,6 +49,20 @@ def generate(
     finally:
         model.train(training)
     return [sorted(hypotheses, key=lambda each: -each.score) for hypotheses in found]
+
+
+def _check(model: ModelConfig, config: SearchConfig) -> None:
+    """Refuse what the model cannot do."""
+    if config.max_length is not None and config.max_length > model.max_length:
+        raise UserError(
+            f"max_length {config.max_length} is more than the {model.max_length} tokens the model takes"
+        )
+    for name, words in (("banned", config.banned), ("forced", config.forced)):
+        unknown = [token for word in words for token in word if not 0 <= token < model.vocabulary]
+        if unknown:
+            raise UserError(
+                f"{name}: the model has no token {unknown[0]}, its vocabulary ends at {model.vocabulary - 1}"
+            )
 
 
 def _batches(

@@ -10,7 +10,7 @@ __all__ = ["SearchConfig"]
 
 Tokens = tuple[int, ...]
 SAMPLING_ONLY = ("temperature", "top_k", "top_p", "min_p", "seed")
-BEAMS_ONLY = ("early_stopping",)
+BEAMS_ONLY = ("early_stopping", "forced")
 
 
 class SearchConfig(Config):
@@ -43,6 +43,7 @@ class SearchConfig(Config):
     repetition_penalty: float = Field(default=1.0, gt=0)
     no_repeat_ngram: int = Field(default=0, ge=0)  # 0: repeats are free
     banned: tuple[Tokens, ...] = ()
+    forced: tuple[Tokens, ...] = ()  # best with more beams than these have tokens
     renormalise: bool = False  # what is forbidden leaves its probability to the rest
 
     @model_validator(mode="after")
@@ -59,8 +60,8 @@ class SearchConfig(Config):
             raise ValueError(f"nbest {self.nbest} needs at least as many beams, not {self.beams}")
         if self.max_length is not None and self.min_length > self.max_length:
             raise ValueError(f"min_length {self.min_length} is more than max_length {self.max_length}")
-        if not all(self.banned):
-            raise ValueError("banned: a word has at least one token")
+        if not all(self.banned + self.forced):
+            raise ValueError("banned and forced words have at least one token each")
         return self
 
     def limit(self, source_length: int) -> int:

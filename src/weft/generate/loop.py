@@ -7,6 +7,7 @@ from torch import Tensor
 from weft.config import SpecialTokens
 from weft.generate.beams import Beams, Candidates
 from weft.generate.config import SearchConfig
+from weft.generate.forced import forced_candidates
 from weft.generate.hypothesis import Hypothesis
 from weft.generate.predictor import Predictor
 from weft.generate.processors import make_processors
@@ -37,11 +38,13 @@ def search(
     numbers = torch.arange(sentences, device=device)  # of the sentences in the batch
     while True:
         scores = predictor.predict(beams.last).float()
-        if config.beams > 1:  # as Hugging Face has it, whose greedy search and sampling process logits
+        if config.beams > 1 or config.forced:  # as in Hugging Face, whose other searches process logits
             scores = scores.log_softmax(-1)
         for process in processors:
             scores = process(beams.sofar, scores)
-        if config.beams > 1:
+        if config.forced:
+            candidates = forced_candidates(scores, beams, words=config.forced)
+        elif config.beams > 1:
             candidates = _best(scores, beams.totals)
         elif uniforms is None:
             candidates = _take(scores.argmax(-1), scores, beams.totals)
