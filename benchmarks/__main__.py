@@ -15,6 +15,7 @@ from weft.errors import UserError, suggest
 SHORT = {"training_throughput": training_throughput.run, "decoding": decoding.run}
 WITH_RUN = {"corpus_decoding": corpus_decoding.run}
 LONG = {"time_to_quality": time_to_quality.run}
+WIDTH = 110  # of a table that goes to no terminal
 ROOT = Path(__file__).resolve().parent.parent
 
 
@@ -24,6 +25,7 @@ def main(
     run: Path | None = None,
     minutes: float | None = None,
     json: Path | None = None,
+    work: Path = ROOT / "runs" / "benchmarks",
 ) -> None:
     """Compare weft with its peers on this machine.
 
@@ -38,9 +40,11 @@ def main(
     minutes
         What `weft train` is given in `time_to_quality`.
     json
-        Where to keep the results; by default a file named by the time in runs/benchmarks.
+        Where to keep the results; by default a file in `work`, named by the time.
+    work
+        Where to keep runs, the peers' among them, which take an hour and are not repeated.
     """
-    console = Console()
+    console = Console(width=None if sys.stdout.isatty() else WIDTH)
     known = SHORT | WITH_RUN | LONG
     for name in names:
         if name not in known:
@@ -49,16 +53,14 @@ def main(
             )
     chosen = names or [*SHORT, *(WITH_RUN if run else ()), *(LONG if long else ())]
     data = Path(os.environ.get("WEFT_DATA", ROOT.parent / "shared" / "data"))
-    options = Options(
-        data=data if data.is_dir() else None, work=ROOT / "runs" / "benchmarks", run=run, minutes=minutes
-    )
+    options = Options(data=data if data.is_dir() else None, work=work, run=run, minutes=minutes)
+    file = json or options.work / f"{datetime.now(UTC):%Y-%m-%d-%H%M%S}.json"
     rows: list[Row] = []
     for name in chosen:
         console.print(f"{name} ...")
         rows += known[name](options)
+        write_json(rows, file)  # each time: a later one may fail, after an hour
     print_rows(rows, console=console)
-    file = json or options.work / f"{datetime.now(UTC):%Y-%m-%d-%H%M%S}.json"
-    write_json(rows, file)
     console.print(f"kept in {file}")
 
 

@@ -20,7 +20,7 @@ import torch
 from torch.optim.lr_scheduler import LambdaLR
 
 from benchmarks.huggingface import Shape, Training, Way, translate
-from benchmarks.machine import describe_machine, seconds_since_start, versions
+from benchmarks.machine import processor, seconds_since_start, versions
 from benchmarks.multi30k import Pairs, batches, encode, read_lines, train_bpe
 
 __all__ = ["Settings", "epochs", "train"]
@@ -91,7 +91,7 @@ def train(
         "seconds": timeline[-1]["seconds"],
         "test_bleu_beam_5": bleu(TEST, beams=5),
         "timeline": timeline,
-        "machine": describe_machine(),
+        "processor": processor(),
         "versions": versions(),
     }
     out.parent.mkdir(parents=True, exist_ok=True)

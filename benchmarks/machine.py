@@ -17,6 +17,7 @@ __all__ = [
     "fast_dtypes",
     "matmul_precision",
     "on_core",
+    "processor",
     "seconds_of",
     "seconds_since_start",
     "versions",
@@ -34,12 +35,13 @@ def describe_machine() -> str:
     """Processor, cores, and the threads that torch uses, in one line."""
     cores = len(os.sched_getaffinity(0))
     return (
-        f"{_processor()}, {torch.backends.cpu.get_cpu_capability()}, {cores} cores, "
+        f"{processor()}, {torch.backends.cpu.get_cpu_capability()}, {cores} cores, "
         f"{torch.get_num_threads()} torch threads, {platform.system()} {platform.release()}"
     )
 
 
-def _processor() -> str:
+def processor() -> str:
+    """The processor's name, and its family and model where the name says little."""
     information = Path("/proc/cpuinfo")
     lines = information.read_text(encoding="utf-8").splitlines() if information.exists() else []
     names = [line.split(":", 1)[1].strip() for line in lines if line.startswith("model name")]

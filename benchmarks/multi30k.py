@@ -22,6 +22,7 @@ __all__ = [
     "read_lines",
     "token_pairs",
     "train_bpe",
+    "write_made_up",
 ]
 
 PAD, START, END, UNKNOWN = range(4)
@@ -67,21 +68,26 @@ def encode(tokenizer: Tokenizer, texts: Sequence[str]) -> list[list[int]]:
     return [[*encoding.ids, END] for encoding in tokenizer.encode_batch(list(texts))]
 
 
-def token_pairs(data: Path | None, *, size: int, seed: int = 0) -> tuple[Pairs, str]:
-    """The training set as tokens, and in words what it is; made up at its lengths where there is no data."""
-    if data is not None:
-        source, target = (read_lines(data / "multi30k" / f"train.{language}.gz") for language in ("de", "en"))
-        tokenizer = train_bpe([*source, *target], size=size)
-        pairs = list(zip(encode(tokenizer, source), encode(tokenizer, target), strict=True))
-        return pairs, f"Multi30k de-en, joint BPE {size}"
-    # The log-normal distribution that fits the lengths of the real pairs, whose two sides go together.
+def token_pairs(data: Path, *, size: int) -> Pairs:
+    """The training set as tokens of a joint BPE."""
+    source, target = (read_lines(data / f"train.{language}.gz") for language in ("de", "en"))
+    tokenizer = train_bpe([*source, *target], size=size)
+    return list(zip(encode(tokenizer, source), encode(tokenizer, target), strict=True))
+
+
+def write_made_up(folder: Path, *, words: int, lines: int = 29_000, seed: int = 0) -> None:
+    """Write train.de and train.en, of random words, with as many in a line as Multi30k has tokens.
+
+    Lengths follow the log-normal distribution that fits those of the real pairs, whose sides go together.
+    """
     random = np.random.default_rng(seed)
-    common, own = random.normal(size=(29_000, 1)), random.normal(size=(29_000, 2))
-    lengths = np.exp(2.695 + 0.29 * common + 0.12 * own).round().astype(int).clip(4, 50)
-    sides = [[[*random.integers(4, size, length - 1).tolist(), END] for length in side] for side in lengths.T]
-    return list(
-        zip(*sides, strict=True)
-    ), f"random tokens at lengths made up to resemble Multi30k's, of {size}"
+    common, own = random.normal(size=(lines, 1)), random.normal(size=(lines, 2))
+    lengths = (
+        np.exp(2.695 + 0.29 * common + 0.12 * own).round().astype(int).clip(4, 50) - 1
+    )  # without the end
+    for language, side in zip(("de", "en"), lengths.T, strict=True):
+        text = [" ".join(f"w{word}" for word in random.integers(words, size=length)) for length in side]
+        (folder / f"train.{language}").write_text("\n".join(text) + "\n", encoding="utf-8")
 
 
 def batches(pairs: Pairs, *, tokens: int, seed: int) -> Iterator[Batch]:

@@ -1,17 +1,21 @@
-"""Training tokens a second at one shape, weft's step and Hugging Face's in turn on the same batches."""
+"""Training tokens a second at one shape: weft's step and Hugging Face's in turn on the same batches."""
 
 import os
 import time
-from itertools import islice
+from collections.abc import Callable
+from functools import partial
+from pathlib import Path
 from statistics import median
+from tempfile import TemporaryDirectory
 
 import torch
 
 from benchmarks import huggingface
-from benchmarks.huggingface import Shape
-from benchmarks.multi30k import Batch, batches, token_pairs
+from benchmarks.huggingface import Shape, Training
+from benchmarks.multi30k import write_made_up
 from benchmarks.report import Options, Row
 from benchmarks.weft_training import WeftTraining
+from weft.config import TokenizerConfig
 
 __all__ = ["run"]
 
@@ -23,36 +27,48 @@ WARM_UP, MEASURED = 2, 12
 def run(options: Options) -> list[Row]:
     """One row: tokens a second, source and target together without padding, the median over batches."""
     torch.set_num_threads(len(os.sched_getaffinity(0)))
-    pairs, data = token_pairs(options.data, size=SHAPE.vocabulary)
-    chosen = list(islice(batches(pairs, tokens=BATCH_TOKENS, seed=0), WARM_UP + MEASURED))
-    way = huggingface.fastest_training(SHAPE, chosen[0], dropout=DROPOUT)
-    sides: list[WeftTraining | huggingface.Training] = [
-        WeftTraining(SHAPE, dropout=DROPOUT),
-        huggingface.Training(SHAPE, dropout=DROPOUT, way=way, rate=1e-4),
-    ]
-    rates: list[list[float]] = [[], []]
-    for number, batch in enumerate(chosen):
-        for side, side_rates in zip(sides, rates, strict=True):
-            rate = _tokens_a_second(side, batch)
-            if number >= WARM_UP:
-                side_rates.append(rate)
-    weft, peer = map(median, rates)
+    with TemporaryDirectory() as name:
+        weft, text = _weft(options.data, folder=Path(name))
+        way = huggingface.fastest_training(SHAPE, weft.batch(0), dropout=DROPOUT)
+        peer = Training(SHAPE, dropout=DROPOUT, way=way, rate=1e-4)
+        rates: dict[object, list[float]] = {weft: [], peer: []}
+        for number in range(WARM_UP + MEASURED):
+            batch = weft.batch(number)
+            rates[weft].append(batch.tokens / _seconds(partial(weft.step, number)))
+            rates[peer].append(batch.tokens / _seconds(partial(peer.step, batch)))
     return [
         Row(
             benchmark="training_throughput",
             what="steps of optimisation",
-            work=f"{SHAPE}, dropout {DROPOUT}, {BATCH_TOKENS}-token batches of {data}",
+            work=f"{SHAPE}, dropout {DROPOUT}, {BATCH_TOKENS}-token batches of {text}",
             unit="tokens/s",
-            weft=weft,
-            weft_settings=str(sides[0]),
+            weft=median(rates[weft][WARM_UP:]),
+            weft_settings=str(weft),
             peer="Hugging Face",
-            peer_value=peer,
-            peer_settings=str(sides[1]),
+            peer_value=median(rates[peer][WARM_UP:]),
+            peer_settings=str(peer),
         )
     ]
 
 
-def _tokens_a_second(training: WeftTraining | huggingface.Training, batch: Batch) -> float:
+def _weft(data: Path | None, *, folder: Path) -> tuple[WeftTraining, str]:
+    """On Multi30k or, where there is none, on words made up at its lengths; and in words which of the two."""
+    if data is None:
+        write_made_up(folder, words=SHAPE.vocabulary)
+    training = WeftTraining(
+        str(data / "multi30k" / "train.{de,en}.gz" if data else folder / "train.{de,en}"),
+        languages=("de", "en"),
+        tokenizer=TokenizerConfig(kind="bpe" if data else "words", size=SHAPE.vocabulary),
+        shape=SHAPE,
+        dropout=DROPOUT,
+        batch_tokens=BATCH_TOKENS,
+        folder=folder / "weft",
+    )
+    real = f"Multi30k de-en, joint BPE {SHAPE.vocabulary}"
+    return training, real if data else "made-up words at lengths that resemble Multi30k's"
+
+
+def _seconds(call: Callable[[], object]) -> float:
     start = time.perf_counter()
-    training.step(batch)
-    return batch.tokens / (time.perf_counter() - start)
+    call()
+    return time.perf_counter() - start

@@ -1,46 +1,74 @@
-"""weft's side of the comparison of training steps."""
+"""weft's side of the comparison of training steps: its own trainer, which also says what is in a batch."""
 
-import torch
-from torch import Tensor
+import time
+from collections.abc import Sequence
+from pathlib import Path
 
 from benchmarks import weft_model
 from benchmarks.huggingface import Shape
-from benchmarks.multi30k import PAD, START, Batch
+from benchmarks.multi30k import Batch
+from weft.config import DataConfig, TokenizerConfig, TrainConfig, TranslateConfig
 from weft.models.seq2seq import Seq2Seq
-from weft.nn import vocabulary_loss
+from weft.nn.precision import fast_dtype
+from weft.tasks.parallel import ParallelText
+from weft.tasks.translate import Translate
+from weft.train.loop import Trainer
+from weft.train.report import Silent
+from weft.train.world import World
 
 __all__ = ["WeftTraining"]
 
 
 class WeftTraining:
-    """A model with its optimizer."""
+    """The training that `weft train translate` would begin, at a peer's shape; `folder` is for its files."""
 
-    def __init__(self, shape: Shape, *, dropout: float) -> None:
-        torch.manual_seed(0)
-        self.model = Seq2Seq(weft_model.config(shape, dropout=dropout)).train()
-        self.optimizer = torch.optim.AdamW(self.model.parameters(), lr=1e-4, fused=True)
+    def __init__(
+        self,
+        pattern: str,
+        *,
+        languages: Sequence[str],
+        tokenizer: TokenizerConfig,
+        shape: Shape,
+        dropout: float,
+        batch_tokens: int,
+        folder: Path,
+    ) -> None:
+        source, target = languages
+        text = ParallelText(
+            DataConfig(train=(pattern,)), TranslateConfig(from_language=source, to_language=target)
+        )
+        trained = text.train_tokenizer(tokenizer)
+        tables = text.tables(folder, tokenizer=trained, tell=print)
+        model = Seq2Seq(weft_model.config(shape, dropout=dropout))
+        config = TrainConfig(batch_tokens=batch_tokens)
+        task = Translate(
+            tables.train,
+            None,
+            tokenizer=trained,
+            special=model.config.special,
+            smoothing=config.smoothing,
+        )
+        self.trainer = Trainer(
+            model,
+            task,
+            config=config,
+            folder=folder,
+            kind="translate",
+            reporter=Silent(),
+            world=World(),
+            began=time.monotonic(),
+        )
 
     def __str__(self) -> str:
-        return "fused AdamW, float32"
+        optimizers = " and ".join(type(each).__name__ for each in self.trainer.optimizers.values())
+        dtype = str(fast_dtype("cpu")).removeprefix("torch.")
+        return f"defaults: {optimizers}, {dtype}, batches collated within the step"
 
-    def step(self, batch: Batch) -> float:
+    def batch(self, number: int) -> Batch:
+        """What step `number` learns from."""
+        tensors = self.trainer.task.collate(self.trainer.batches.batch(number))
+        return Batch(tensors["source"], tensors["labels"])
+
+    def step(self, number: int) -> float:
         """One step of optimisation; gives the loss per target token."""
-        self.optimizer.zero_grad(set_to_none=True)
-        loss = self._loss(batch)
-        loss.backward()
-        torch.nn.utils.clip_grad_norm_(self.model.parameters(), 1.0, foreach=True)
-        self.optimizer.step()
-        return loss.item()
-
-    def _loss(self, batch: Batch) -> Tensor:
-        start = batch.target.new_full((len(batch.target), 1), START)
-        labelled = batch.target != PAD
-        hidden = self.model(
-            batch.source,
-            torch.cat([start, batch.target[:, :-1]], dim=1),
-            source_keep=batch.source != PAD,
-        )
-        total, count = vocabulary_loss(
-            hidden[labelled], batch.target[labelled], weight=self.model.output.weight, smoothing=0.1
-        )
-        return total / count
+        return self.trainer.step(number)

@@ -5,6 +5,7 @@ import json
 import random
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 
@@ -13,7 +14,7 @@ pytest.importorskip("transformers")
 from benchmarks import huggingface
 from benchmarks.huggingface import Shape, Training, Way
 from benchmarks.huggingface_training import Settings, train
-from benchmarks.multi30k import END, Pairs, batches, encode, pad, read_lines, token_pairs, train_bpe
+from benchmarks.multi30k import END, Pairs, batches, encode, pad, read_lines, train_bpe, write_made_up
 
 SDPA = Way(torch.float32, "sdpa")
 
@@ -47,11 +48,15 @@ def test_joint_bpe_gives_text_back() -> None:
     assert tokenizer.get_vocab_size() == 300
 
 
-def test_lengths_are_made_up_without_data() -> None:
-    pairs, words = token_pairs(None, size=100)
-    assert "made up" in words
-    assert 15 < sum(len(target) for _, target in pairs) / len(pairs) < 16
-    assert all(source[-1] == target[-1] == END for source, target in pairs)
+def test_lengths_are_made_up_without_data(tmp_path: Path) -> None:
+    write_made_up(tmp_path, words=100, lines=2000)
+    counts = [
+        [len(line.split()) + 1 for line in read_lines(tmp_path / f"train.{language}")]
+        for language in ("de", "en")
+    ]
+    assert len(counts[0]) == 2000
+    assert all(15 < sum(side) / len(side) < 16 for side in counts)
+    assert np.corrcoef(counts)[0, 1] > 0.8
 
 
 def test_both_attention_kernels_of_hugging_face_train_alike() -> None:
