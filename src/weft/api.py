@@ -10,7 +10,7 @@ from typing import Any
 
 import torch
 
-from weft.config import ModelConfig, RunConfig
+from weft.config import RunConfig
 from weft.errors import UserError, suggest
 from weft.families import export_folder, import_folder
 from weft.families.marian_tokenizer import MarianTokenizer
@@ -188,9 +188,7 @@ def info(path: str | Path) -> dict[str, Any]:
     }
 
 
-def _run(
-    folder: Path, *, began: float, device: str | None, report: Reporter | None, world: World
-) -> Result:
+def _run(folder: Path, *, began: float, device: str | None, report: Reporter | None, world: World) -> Result:
     """Prepare what is not prepared yet, and train."""
     reporter = report if report is not None and world.leads else Silent()
     where = _device(device)
@@ -251,7 +249,7 @@ def _prepare(folder: Path, *, reporter: Reporter, device: torch.device) -> None:
     reporter.message(f"preset: {preset}")
     run = _resolve(settings, _recipe(preset), vocabulary=tokenizer.vocab_size)
     config = TranslatorConfig(
-        directions=tuple(tuple(direction) for direction in text.directions),
+        directions=tuple((direction.source, direction.target) for direction in text.directions),
         tags=text.tagged,
         model=run.model,
     )

@@ -85,7 +85,9 @@ class DataConfig(Config):
     train: tuple[str, ...] = Field(min_length=1)
     valid: tuple[str, ...] = ()
     columns: tuple[str, ...] | None = None
-    max_tokens: int = Field(default=256, gt=0)  # a training example with a longer side is left out, and counted
+    max_tokens: int = Field(
+        default=256, gt=0
+    )  # a training example with a longer side is left out, and counted
 
 
 class TokenizerConfig(Config):
@@ -122,7 +124,9 @@ class TrainConfig(Config):
     minutes: float | None = Field(default=None, gt=0)
     steps: int | None = Field(default=None, gt=0)
     epochs: float | None = Field(default=None, gt=0)
-    batch_tokens: int = Field(default=4096, gt=0)  # of one step, over all processes, on the batch's larger side
+    batch_tokens: int = Field(
+        default=4096, gt=0
+    )  # of one step, over all processes, on the batch's larger side
     accumulate: int = Field(default=1, gt=0)  # parts that a batch is worked on in
     optimizer: Literal["muon", "adamw"] = "muon"
     learning_rate: float = Field(default=2e-3, gt=0)
@@ -132,7 +136,9 @@ class TrainConfig(Config):
     warmup: int = Field(default=100, ge=0)  # steps
     decay: float = Field(default=0.6, ge=0, le=1)
     smoothing: float = Field(default=0.1, ge=0, lt=1)
-    average: float = Field(default=0.1, ge=0, lt=1)  # share of the run, at its end, whose weights are averaged
+    average: float = Field(
+        default=0.1, ge=0, lt=1
+    )  # share of the run, at its end, whose weights are averaged
     validations: int = Field(default=8, ge=1)  # in the whole run
     patience: int | None = Field(default=None, gt=0)  # validations without a gain that end the run early
     precision: Literal["auto", "float32", "bfloat16"] = "auto"

@@ -109,6 +109,8 @@ def _read(path: Path) -> dict[str, Any]:
     except UnicodeDecodeError as error:
         line = error.object.count(b"\n", 0, error.start) + 1
         raise UserError(f"{path}:{line}: not UTF-8: save the file as UTF-8") from error
+    if path.suffix == ".json":  # as a run writes down its own
+        return _read_json(path, text)
     try:
         return tomllib.loads(text)
     except tomllib.TOMLDecodeError as error:
@@ -116,6 +118,16 @@ def _read(path: Path) -> dict[str, Any]:
         line = int(where[1]) if where else text.count("\n") + 1
         message = str(error).split(" (at ")[0]
         raise UserError(f"{path}:{line}: not TOML: {message[:1].lower()}{message[1:]}") from error
+
+
+def _read_json(path: Path, text: str) -> dict[str, Any]:
+    try:
+        settings = json.loads(text)
+    except ValueError as error:
+        raise UserError(f"{path}: not JSON: {error}") from error
+    if not isinstance(settings, dict):
+        raise UserError(f"{path}: holds no table of settings")
+    return settings
 
 
 def _lay(settings: dict[str, Any], key: str, value: Any) -> None:

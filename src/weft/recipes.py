@@ -43,7 +43,13 @@ def _ours(width: int, *, heads: int, encoder: int, decoder: int, dropout: float)
 
 # The papers' own training: AdamW and the inverse square root of the step. A rate of √(D · warmup)⁻¹ at its peak, which
 # for D = 512 and 4,000 steps is 7e-4 (Vaswani et al. 2017, section 5.3).
-_PAPER = {"optimizer": "adamw", "schedule": "inverse_sqrt", "warmup": 4000, "learning_rate": 7e-4, "batch_tokens": 25_000}
+_PAPER = {
+    "optimizer": "adamw",
+    "schedule": "inverse_sqrt",
+    "warmup": 4000,
+    "learning_rate": 7e-4,
+    "batch_tokens": 25_000,
+}
 
 PRESETS: Mapping[str, Recipe] = MappingProxyType(
     {
@@ -87,7 +93,12 @@ def resize(model: Recipe, wanted: Recipe) -> dict[str, Any]:
         return ours
     heads = max(1, width * ours["heads"] // ours["width"])
     heads = next(count for count in range(heads, 0, -1) if width % count == 0)
-    return {**ours, "width": width, "heads": heads, "feed_forward": width * ours["feed_forward"] // ours["width"]}
+    return {
+        **ours,
+        "width": width,
+        "heads": heads,
+        "feed_forward": width * ours["feed_forward"] // ours["width"],
+    }
 
 
 def default_preset(
@@ -120,4 +131,5 @@ def _passes(name: str, source_tokens: int, target_tokens: int, vocabulary: int, 
     square, inner = model["width"] ** 2, model["width"] * model["feed_forward"]
     encoder = model["encoder_layers"] * (4 * square + 2 * inner)
     decoder = model["decoder_layers"] * (8 * square + 2 * inner) + vocabulary * model["width"]
-    return budget * _EFFICIENCY / (6 * (encoder * source_tokens + decoder * target_tokens))
+    flops: float = 6 * (encoder * source_tokens + decoder * target_tokens)
+    return budget * _EFFICIENCY / flops

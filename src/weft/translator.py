@@ -150,7 +150,9 @@ class Translator:
     ) -> Evaluation:
         """BLEU, chrF and the share of exact matches on parallel text."""
         direction = pick_direction(self.directions, from_language, to_language)
-        texts, _ = read_parallel([data] if isinstance(data, str) else data, columns=columns, direction=direction)
+        texts, _ = read_parallel(
+            [data] if isinstance(data, str) else data, columns=columns, direction=direction
+        )
         sources, references = texts[direction.source], texts[direction.target]
         begin = time.perf_counter()
         encoded = self._encode(sources, direction, cut=True)
@@ -180,7 +182,9 @@ class Translator:
         direction = pick_direction(self.directions, from_language, to_language)
         (source,) = self._encode([text], direction, cut=False)
         if source.over:
-            raise UserError(f"the text is longer than the {self.config.model.max_length} tokens the model takes: split it")
+            raise UserError(
+                f"the text is longer than the {self.config.model.max_length} tokens the model takes: split it"
+            )
         ((hypothesis,),) = self._search([source.ids], beams=beams, nbest=1)
         answer = self._translation(source, hypothesis)
         special = self.config.model.special
@@ -188,20 +192,28 @@ class Translator:
         maps = attention(self.model, source.ids, target_ids=targets)
         (start,) = self.tokenizer.tokens([special.start])
         groups = translation_groups(
-            maps, start=start, source_tokens=answer.source_tokens, target_tokens=self.tokenizer.tokens(targets)
+            maps,
+            start=start,
+            source_tokens=answer.source_tokens,
+            target_tokens=self.tokenizer.tokens(targets),
         )
         write_page(
             Path(out),
             groups,
             title=f"{direction.source} to {direction.target}",
-            texts=[Text("Source", text, direction.source), Text("Translation", answer.text, direction.target)],
+            texts=[
+                Text("Source", text, direction.source),
+                Text("Translation", answer.text, direction.target),
+            ],
             facts={"score": f"{answer.score:.3f}"},
         )
         return answer
 
     def _encode(self, texts: Sequence[str], direction: Direction, *, cut: bool) -> list[Encoded]:
         prefix = self.tokenizer.token_id(language_tag(direction.target)) if self.config.tags else None
-        return encode_lines(self.tokenizer, texts, prefix=prefix, maximum=self.config.model.max_length, cut=cut)
+        return encode_lines(
+            self.tokenizer, texts, prefix=prefix, maximum=self.config.model.max_length, cut=cut
+        )
 
     def _search(
         self, sources: list[list[int]], *, beams: int, nbest: int, **search: Any

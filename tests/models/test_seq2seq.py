@@ -14,7 +14,14 @@ POSITIONS = ["sinusoidal", "sinusoidal_halves", "learned", "rotary", "alibi", "t
 
 
 def make(**fields: Any) -> Seq2Seq:
-    shape = {"vocabulary": 60, "width": 32, "encoder_layers": 2, "decoder_layers": 2, "heads": 4, "feed_forward": 48}
+    shape = {
+        "vocabulary": 60,
+        "width": 32,
+        "encoder_layers": 2,
+        "decoder_layers": 2,
+        "heads": 4,
+        "feed_forward": 48,
+    }
     torch.manual_seed(0)
     return Seq2Seq(ModelConfig(**{**shape, "max_length": 40, **fields})).eval()
 

@@ -7,8 +7,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from weft.nn import Alibi, Mask, Tap, attend
-from weft.nn import kernels
+from weft.nn import Alibi, Mask, Tap, attend, kernels
 
 ROWS, HEADS, LENGTH, WIDTH = 3, 4, 9, 8
 
@@ -53,7 +52,9 @@ def inputs(groups: int) -> list[Tensor]:
 @pytest.mark.parametrize("groups", [HEADS, 2])
 @pytest.mark.parametrize("biased", [False, True])
 @pytest.mark.parametrize("name", MASKS)
-def test_kernels_agree_with_the_definition(name: str, biased: bool, groups: int, kernel: kernels.Kernel) -> None:
+def test_kernels_agree_with_the_definition(
+    name: str, biased: bool, groups: int, kernel: kernels.Kernel
+) -> None:
     mask = MASKS[name]()
     allowed = mask.build(LENGTH, LENGTH, device=torch.device("cpu"))
     places = torch.arange(LENGTH)
@@ -90,7 +91,9 @@ def test_a_tap_that_is_listened_to_makes_the_plain_kernel_run(monkeypatch: pytes
     plain, sdpa = kernels._plain, kernels.functional.scaled_dot_product_attention
     monkeypatch.setattr(kernels, "_plain", lambda *a, **k: (ran.append("plain"), plain(*a, **k))[1])
     monkeypatch.setattr(
-        kernels.functional, "scaled_dot_product_attention", lambda *a, **k: (ran.append("sdpa"), sdpa(*a, **k))[1]
+        kernels.functional,
+        "scaled_dot_product_attention",
+        lambda *a, **k: (ran.append("sdpa"), sdpa(*a, **k))[1],
     )
     tap = Tap()
     long = [torch.randn(1, 2, 200, 8) for _ in range(3)]

@@ -42,15 +42,15 @@ def test_projected_loss_is_pytorchs(smoothing: float, biased: bool, monkeypatch:
         hidden @ weight.T + (bias if biased else 0), labels, label_smoothing=smoothing, reduction="sum"
     )
     gradients = torch.autograd.grad(expected * 0.5, leaves)
-    found = vocabulary_loss(
-        hidden, labels, weight=weight, bias=bias if biased else None, smoothing=smoothing
-    )
+    found = vocabulary_loss(hidden, labels, weight=weight, bias=bias if biased else None, smoothing=smoothing)
     assert found.count == 24
     torch.testing.assert_close(found.total, expected)
     for ours, theirs in zip(torch.autograd.grad(found.total * 0.5, leaves), gradients, strict=True):
         torch.testing.assert_close(ours, theirs)
     with torch.no_grad():
-        quiet = vocabulary_loss(hidden, labels, weight=weight, bias=bias if biased else None, smoothing=smoothing)
+        quiet = vocabulary_loss(
+            hidden, labels, weight=weight, bias=bias if biased else None, smoothing=smoothing
+        )
     torch.testing.assert_close(quiet.total, expected)
 
 

@@ -1,4 +1,5 @@
-"""The bricks: B batch, T query length, S key length, D width, H heads, G key/value heads, K head width, F feed-forward, V vocabulary."""
+"""The bricks. In every shape: B batch, T query length, S key length, D model width, H heads, G heads of keys and values,
+K head width, F feed-forward width, V vocabulary."""
 
 from weft.nn.attention import Attention
 from weft.nn.cache import KVCache, LayerCache

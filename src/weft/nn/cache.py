@@ -30,7 +30,7 @@ class LayerCache:
         self._values[:, :, start : self.length] = values
         return self._keys[:, :, : self.length], self._values[:, :, : self.length]
 
-    def reorder(self, rows: Int[Tensor, "R"]) -> None:
+    def reorder(self, rows: Int[Tensor, " R"]) -> None:
         """Keep these rows of the tokens so far, in this order; a row may come more than once."""
         if self._keys is None or self._values is None:
             return
@@ -39,7 +39,7 @@ class LayerCache:
             torch.index_select(store[:, :, : self.length], 0, rows, out=fresh[:, :, : self.length])
             setattr(self, name, fresh)
 
-    def keep_memory(self, rows: Int[Tensor, "R"]) -> None:
+    def keep_memory(self, rows: Int[Tensor, " R"]) -> None:
         """Keep these rows of the encoder's memory."""
         if self.memory is not None:
             self.memory = (self.memory[0].index_select(0, rows), self.memory[1].index_select(0, rows))
@@ -60,11 +60,11 @@ class KVCache:
         """How many tokens are held."""
         return self.layers[0].length
 
-    def reorder(self, rows: Int[Tensor, "R"]) -> None:
+    def reorder(self, rows: Int[Tensor, " R"]) -> None:
         for layer in self.layers:
             layer.reorder(rows)
 
-    def keep_memory(self, rows: Int[Tensor, "R"]) -> None:
+    def keep_memory(self, rows: Int[Tensor, " R"]) -> None:
         for layer in self.layers:
             layer.keep_memory(rows)
 

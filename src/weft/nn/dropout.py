@@ -1,5 +1,7 @@
 """Dropout whose mask is drawn fast: on a CPU, PyTorch's own spends most of its time drawing random floats."""
 
+from typing import Any
+
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
@@ -11,7 +13,7 @@ class _DropoutByBits(torch.autograd.Function):
     """Dropout from 16 random bits an element, so that a rate is met to 1/65,536."""
 
     @staticmethod
-    def forward(ctx: torch.autograd.function.FunctionCtx, x: Tensor, rate: float) -> Tensor:
+    def forward(ctx: Any, x: Tensor, rate: float) -> Tensor:
         words = torch.empty((x.numel() + 3) // 4, dtype=torch.int64, device=x.device)
         words.random_(-(2**63), None)  # all 64 bits, in the generator's order
         bits = words.view(torch.int16)[: x.numel()].view(x.shape)
@@ -20,8 +22,8 @@ class _DropoutByBits(torch.autograd.Function):
         return x * scale
 
     @staticmethod
-    def backward(ctx: torch.autograd.function.FunctionCtx, gradient: Tensor) -> tuple[Tensor, None]:  # type: ignore[override]
-        (scale,) = ctx.saved_tensors  # type: ignore[attr-defined]
+    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor, None]:
+        (scale,) = ctx.saved_tensors
         return gradient * scale, None
 
 
@@ -37,7 +39,7 @@ class Dropout(nn.Module):
             return x
         if x.device.type != "cpu":
             return functional.dropout(x, self.rate)
-        return _DropoutByBits.apply(x, self.rate)  # type: ignore[no-any-return]
+        return _DropoutByBits.apply(x, self.rate)  # type: ignore[no-any-return, no-untyped-call]
 
     def extra_repr(self) -> str:
         return f"rate={self.rate}"

@@ -71,7 +71,7 @@ def _plain(
     tap: Tap | None,
 ) -> Tensor:
     """The reference kernel."""
-    rows, heads, queries, head_width = q.shape
+    heads, head_width = q.shape[1], q.shape[3]
     if k.shape[1] != heads:
         k, v = (t.repeat_interleave(heads // t.shape[1], dim=1) for t in (k, v))
     scores = (q * head_width**-0.5) @ k.transpose(-1, -2)  # (B, H, T, S)

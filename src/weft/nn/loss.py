@@ -1,6 +1,6 @@
 """Label-smoothed cross-entropy fused with the vocabulary projection: logits exist a chunk at a time."""
 
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import torch
 from jaxtyping import Float, Int
@@ -17,7 +17,7 @@ class Loss(NamedTuple):
     """A loss as the sum over valid tokens and their count, so that batches can be joined exactly."""
 
     total: Tensor
-    count: int
+    count: int  # type: ignore[assignment]
 
 
 class _ProjectedCrossEntropy(torch.autograd.Function):
@@ -25,7 +25,7 @@ class _ProjectedCrossEntropy(torch.autograd.Function):
 
     @staticmethod
     def forward(
-        ctx: torch.autograd.function.FunctionCtx,
+        ctx: Any,
         hidden: Tensor,
         weight: Tensor,
         bias: Tensor | None,
@@ -69,20 +69,18 @@ class _ProjectedCrossEntropy(torch.autograd.Function):
         return total
 
     @staticmethod
-    def backward(  # type: ignore[override]
-        ctx: torch.autograd.function.FunctionCtx, gradient: Tensor
-    ) -> tuple[Tensor, Tensor, Tensor | None, None, None]:
-        d_hidden, d_weight, d_bias = ctx.saved_tensors  # type: ignore[attr-defined]
+    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor, Tensor, Tensor | None, None, None]:
+        d_hidden, d_weight, d_bias = ctx.saved_tensors
         d_bias = None if d_bias is None else d_bias * gradient
         return d_hidden * gradient.to(d_hidden.dtype), d_weight * gradient, d_bias, None, None
 
 
 def vocabulary_loss(
     hidden: Float[Tensor, "N D"],
-    labels: Int[Tensor, "N"],
+    labels: Int[Tensor, " N"],
     *,
     weight: Float[Tensor, "V D"],
-    bias: Float[Tensor, "V"] | None = None,
+    bias: Float[Tensor, " V"] | None = None,
     smoothing: float = 0.0,
 ) -> Loss:
     """Cross-entropy in nats of the logits hidden · weightᵀ + bias, with labels smoothed uniformly over the vocabulary
@@ -94,7 +92,7 @@ def vocabulary_loss(
         hidden = hidden.to(torch.get_autocast_dtype(hidden.device.type))
     with torch.autocast(hidden.device.type, enabled=False):
         if torch.is_grad_enabled():
-            total = _ProjectedCrossEntropy.apply(hidden, weight, bias, labels, smoothing)
+            total = _ProjectedCrossEntropy.apply(hidden, weight, bias, labels, smoothing)  # type: ignore[no-untyped-call]
         else:
             logits = (hidden @ weight.to(hidden.dtype).T).float()
             total = torch.nn.functional.cross_entropy(

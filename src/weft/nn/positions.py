@@ -22,7 +22,7 @@ class Position(nn.Module):
         """Turn the queries or the keys of self-attention."""
         return x
 
-    def bias(self, queries: Int[Tensor, "T"], keys: Int[Tensor, "S"]) -> Float[Tensor, "H T S"] | None:
+    def bias(self, queries: Int[Tensor, " T"], keys: Int[Tensor, " S"]) -> Float[Tensor, "H T S"] | None:
         """Something to add to the scores of self-attention."""
         return None
 
@@ -102,13 +102,14 @@ class Alibi(Position):
         slopes += [2 ** (-4 * (2 * i + 1) / whole) for i in range(heads - whole)]
         self.register_buffer("slopes", torch.tensor(slopes), persistent=False)
 
-    def bias(self, queries: Int[Tensor, "T"], keys: Int[Tensor, "S"]) -> Float[Tensor, "H T S"]:
+    def bias(self, queries: Int[Tensor, " T"], keys: Int[Tensor, " S"]) -> Float[Tensor, "H T S"]:
         distance = (queries[:, None] - keys[None, :]).abs()
         return -self.slopes[:, None, None] * distance
 
 
 class RelativeBuckets(Position):
-    """A trained bias for each head and bucket of distances: exact when near, logarithmic when far (Raffel et al. 2020, section 2.1)."""
+    """A trained bias for each head and bucket of distances, exact when near and logarithmic when far
+    (Raffel et al. 2020, section 2.1)."""
 
     BUCKETS = 32
     FARTHEST = 128
@@ -118,7 +119,7 @@ class RelativeBuckets(Position):
         self.causal = causal
         self.table = nn.Embedding(self.BUCKETS, heads)
 
-    def bias(self, queries: Int[Tensor, "T"], keys: Int[Tensor, "S"]) -> Float[Tensor, "H T S"]:
+    def bias(self, queries: Int[Tensor, " T"], keys: Int[Tensor, " S"]) -> Float[Tensor, "H T S"]:
         ahead = keys[None, :] - queries[:, None]  # (T, S)
         buckets = self.BUCKETS if self.causal else self.BUCKETS // 2
         side = torch.zeros_like(ahead) if self.causal else (ahead > 0).long() * buckets

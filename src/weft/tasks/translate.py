@@ -7,7 +7,8 @@ from typing import NamedTuple
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from sacrebleu.metrics import BLEU, CHRF
+from sacrebleu.metrics.bleu import BLEU
+from sacrebleu.metrics.chrf import CHRF
 from torch import nn
 
 from weft.config import SpecialTokens, TranslateConfig
@@ -20,11 +21,21 @@ from weft.nn.loss import Loss, vocabulary_loss
 from weft.tasks.task import Batch, Task, Validation
 from weft.text.tokenizer import Tokenizer
 
-__all__ = ["Direction", "PairTable", "Scores", "Translate", "directions_of", "language_tag", "pick_direction", "score"]
+__all__ = [
+    "Direction",
+    "PairTable",
+    "Scores",
+    "Translate",
+    "directions_of",
+    "language_tag",
+    "pick_direction",
+    "score",
+]
 
 # Scores during a run come from this many held-out pairs; the loss always from all.
 VALIDATION_SAMPLE = 200
 VALIDATION_TOKENS = 4096
+ROOM = 10
 
 
 class Direction(NamedTuple):
@@ -133,7 +144,7 @@ class PairTable:
     def target(self, row: int) -> NDArray[np.int64]:
         """The target's bare tokens."""
         line, direction = divmod(int(self.numbers[row]), len(self.directions))
-        return self.store[self.directions[direction].target][line]
+        return self.store[self.directions[direction].target][line].astype(np.int64)
 
     def reference(self, row: int) -> str:
         """The target as it was written."""
@@ -202,7 +213,9 @@ class Translate(Task):
         order = np.lexsort(self.valid.lengths.T)
         total, count = 0.0, 0
         with torch.inference_mode():
-            for rows in np.array_split(order, max(1, int(self.valid.lengths.max(1).sum()) // VALIDATION_TOKENS)):
+            for rows in np.array_split(
+                order, max(1, int(self.valid.lengths.max(1).sum()) // VALIDATION_TOKENS)
+            ):
                 batch = self.to(self._collate(self.valid, rows), model.device)
                 loss = self.loss(model, batch, smoothing=0.0)["translation"]
                 total, count = total + float(loss.total), count + loss.count
@@ -210,7 +223,11 @@ class Translate(Task):
         if not whole and len(rows) > VALIDATION_SAMPLE:
             rows = rows[np.linspace(0, len(rows) - 1, VALIDATION_SAMPLE).astype(np.int64)]
         sources = [self.valid.source(row, end=self.special.end).tolist() for row in rows]
-        found = generate(model, sources, SearchConfig(), batch_tokens=VALIDATION_TOKENS)
+        longest = (
+            int(self.valid.lengths[:, 1].max()) + ROOM
+        )  # a model that knows little yet would not end by itself
+        search = SearchConfig(max_length=min(longest, model.config.max_length))
+        found = generate(model, sources, search, batch_tokens=VALIDATION_TOKENS)
         translations = self.tokenizer.decode([hypotheses[0].tokens for hypotheses in found])
         references = [self.valid.reference(row) for row in rows]
         return Validation(total / count, {"bleu": score(translations, references).bleu})

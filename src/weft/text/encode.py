@@ -1,11 +1,17 @@
 """Text to the ids that a model reads: the one place where anything is ever cut."""
 
 from collections.abc import Sequence
-from typing import NamedTuple
+from typing import NamedTuple, Protocol
 
-from weft.text.tokenizer import Tokenizer
+__all__ = ["Encoded", "Encoder", "encode_lines"]
 
-__all__ = ["Encoded", "encode_lines"]
+
+class Encoder(Protocol):
+    """What gives a text its ids."""
+
+    @property
+    def eos_id(self) -> int: ...
+    def encode(self, texts: Sequence[str]) -> list[list[int]]: ...
 
 
 class Encoded(NamedTuple):
@@ -16,7 +22,7 @@ class Encoded(NamedTuple):
 
 
 def encode_lines(
-    tokenizer: Tokenizer, texts: Sequence[str], *, prefix: int | None, maximum: int, cut: bool = False
+    tokenizer: Encoder, texts: Sequence[str], *, prefix: int | None, maximum: int, cut: bool = False
 ) -> list[Encoded]:
     """Each text as `prefix` (a language tag, say), its own ids, and the end of the sequence.
 

@@ -2,6 +2,7 @@
 
 import time
 from collections.abc import Callable
+from contextlib import ExitStack
 from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -89,8 +90,18 @@ class Trainer:
     def run(self) -> Result:
         """Train to the end, from the last checkpoint if there is one."""
         self._resume()
-        if self.world.leads:
-            self.log = Log(self.folder / LOG, step=self.done)
+        with ExitStack() as stack:
+            if self.world.leads:
+                self.log = stack.enter_context(Log(self.folder / LOG, step=self.done))
+            self._train()
+            result = self._finish()
+            if self.log is not None:
+                self.log.write({"step": self.done, "finished": True, **result._asdict()})
+        self.reporter.finish(result)
+        return result
+
+    def _train(self) -> None:
+        """Steps, validations and checkpoints, until the plan says that it is over."""
         saved = told = time.monotonic()
         save_seconds = 0.0
         while True:
@@ -112,12 +123,6 @@ class Trainer:
                 saved = time.monotonic()
                 save_seconds = saved - begin
         self._save()
-        result = self._finish()
-        if self.log is not None:
-            self.log.write({"step": self.done, "finished": True, **result._asdict()})
-            self.log.close()
-        self.reporter.finish(result)
-        return result
 
     def step(self, step: int) -> float:
         """One update of the weights; gives back the loss, in nats a token."""

@@ -53,16 +53,16 @@ class Muon(torch.optim.Optimizer):
     @torch.no_grad()
     def step(self, closure: None = None) -> None:  # type: ignore[override]
         for group in self.param_groups:
-            by_shape: dict[torch.Size, list[Parameter]] = defaultdict(list)
+            by_shape: dict[torch.Size, list[Tensor]] = defaultdict(list)
             for parameter in group["params"]:
                 if parameter.grad is not None:
                     by_shape[parameter.shape].append(parameter)
             for shape, parameters in by_shape.items():
-                self._update(parameters, shape, group)
+                self._update(parameters, shape=shape, group=group)
 
-    def _update(self, parameters: list[Parameter], shape: torch.Size, group: dict[str, float]) -> None:
+    def _update(self, parameters: list[Tensor], *, shape: torch.Size, group: dict[str, float]) -> None:
         momentum = group["momentum"]
-        gradients = [p.grad for p in parameters]
+        gradients = [parameter.grad for parameter in parameters if parameter.grad is not None]
         buffers = [self.state[p].setdefault("momentum_buffer", torch.zeros_like(p)) for p in parameters]
         torch._foreach_lerp_(buffers, gradients, 1 - momentum)
         nesterov = torch._foreach_lerp(gradients, buffers, momentum)

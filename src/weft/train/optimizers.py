@@ -1,5 +1,7 @@
 """Which parameters go to which optimizer."""
 
+from typing import cast
+
 from torch import nn
 from torch.optim import AdamW, Optimizer
 
@@ -20,7 +22,7 @@ def make_optimizers(model: nn.Module, config: TrainConfig) -> dict[str, Optimize
     """
     embedded = {id(module.weight) for module in model.modules() if isinstance(module, nn.Embedding)}
     matrices = [
-        module.weight
+        cast(nn.Parameter, module.weight)
         for name, module in model.named_modules()
         if isinstance(module, nn.Linear) and id(module.weight) not in embedded and name != "output"
     ]

@@ -67,7 +67,9 @@ class Pace:
         return step + int(left / self.seconds_per_step), left
 
     def _plan_of(self, steps: int) -> Plan:
-        fall = self.config.warmup if self.config.schedule == "cosine" else round(steps * (1 - self.config.decay))
+        fall = (
+            self.config.warmup if self.config.schedule == "cosine" else round(steps * (1 - self.config.decay))
+        )
         return Plan(
             validate_every=max(1, steps // self.config.validations), decay_from=min(fall, steps), steps=steps
         )

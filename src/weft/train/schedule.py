@@ -52,7 +52,7 @@ def learning_rate(step: int, config: TrainConfig, plan: Plan) -> float:
 
 def _after_warmup(step: int, config: TrainConfig, plan: Plan) -> float:
     if config.schedule == "inverse_sqrt":
-        return min(1.0, (max(config.warmup, 1) / (step + 1)) ** 0.5)
+        return min(1.0, math.sqrt(max(config.warmup, 1) / (step + 1)))
     if plan.steps is None or plan.decay_from is None or step < plan.decay_from:
         return 1.0
     done = (step - plan.decay_from) / max(1, plan.steps - plan.decay_from)
