@@ -216,7 +216,7 @@ def import_marian(folder: Path) -> Imported:
     except UserError as error:
         raise UserError(f"{folder}: {error}") from error
     ours |= {alias: ours[name] for alias, name in _ALIASES[config.tie].items()}
-    return Imported("marian", config, ours, search, *read_tokenizer(folder, config.special))
+    return Imported("marian", config, ours, search, *read_tokenizer(folder, config))
 
 
 def export_marian(

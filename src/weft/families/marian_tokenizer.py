@@ -8,7 +8,6 @@ from pathlib import Path
 from typing import Any, Self
 
 from weft.errors import UserError
-from weft.families.huggingface import read_json
 from weft.families.tokenizer_files import SENTENCEPIECE_FILES
 
 __all__ = ["MarianTokenizer"]
@@ -55,38 +54,30 @@ class MarianTokenizer:
 
     def encode(self, texts: Sequence[str]) -> list[list[int]]:
         """The ids of each source text, without the end token."""
-        return [[self._ids.get(piece, self.unk_id) for piece in self._split(text)] for text in texts]
+        codes = [match[0] if (match := _LANGUAGE.match(text)) else "" for text in texts]
+        rests = [text.removeprefix(code) for text, code in zip(texts, codes, strict=True)]
+        return [
+            self._numbers([code, *pieces] if code else pieces)
+            for code, pieces in zip(codes, _split(self._source, rests), strict=True)
+        ]
 
     def encode_targets(self, texts: Sequence[str]) -> list[list[int]]:
         """The ids of each target text, without the end token."""
-        split = self._target.encode(list(texts), out_type=str)
-        return [[self._ids.get(piece, self.unk_id) for piece in pieces] for pieces in split]
+        return [self._numbers(pieces) for pieces in _split(self._target, texts)]
 
     def decode(self, sequences: Sequence[Sequence[int]]) -> list[str]:
         """The text of each sequence of target ids; special tokens are left out."""
         special = {self.pad_id, self.eos_id, self.unk_id}
-        texts = [
-            self._target.decode_pieces(self.tokens([i for i in ids if i not in special])) for ids in sequences
+        kept = [
+            [number for number in ids if number in self._pieces and number not in special]
+            for ids in sequences
         ]
+        texts = [self._target.decode_pieces(self.tokens(ids)) for ids in kept]
         return [text.replace("▁", " ").strip() for text in texts]
 
     def tokens(self, ids: Sequence[int]) -> list[str]:
-        """Each id as a reader may see it: a leading space as `▁`."""
-        unknown = [number for number in ids if number not in self._pieces]
-        if unknown:
-            raise ValueError(f"id {unknown[0]} is outside of the vocabulary of {self.vocab_size}")
-        return [self._pieces[number] for number in ids]
-
-    def offsets(self, text: str) -> tuple[list[int], list[tuple[int, int]]]:
-        """The ids of a source text and, for each, where its letters begin and end, white space left out."""
-        code = self._code(text)
-        found = [(code, 0, len(code))] if code else []
-        for piece in self._source.encode(text[len(code) :], out_type="immutable_proto").pieces:
-            begin, end = piece.begin + len(code), piece.end + len(code)
-            begin += len(text[begin:end]) - len(text[begin:end].lstrip())
-            found.append((piece.piece, begin, max(begin, begin + len(text[begin:end].rstrip()))))
-        ids = [self._ids.get(piece, self.unk_id) for piece, _, _ in found]
-        return ids, [(begin, end) for _, begin, end in found]
+        """Each id as a reader may see it: a leading space as `▁`, an id without a piece as `<unk>`."""
+        return [self._pieces.get(number, "<unk>") for number in ids]
 
     def token_id(self, token: str) -> int | None:
         """The id of a piece exactly as the vocabulary has it, a special token for instance."""
@@ -106,24 +97,26 @@ class MarianTokenizer:
         missing = [name for name in SENTENCEPIECE_FILES if not (folder / name).is_file()]
         if missing:
             raise UserError(f"{folder}: no {' and no '.join(missing)} in it, which Marian's tokenizer needs")
-        if (folder / _SETTINGS).is_file() and read_json(folder / _SETTINGS).get("separate_vocabs"):
-            raise UserError(
-                f"{folder / _SETTINGS}: separate_vocabs = true: weft has one vocabulary for both sides"
-            )
         names = [*SENTENCEPIECE_FILES, _SETTINGS]
         try:
             return cls({name: (folder / name).read_bytes() for name in names if (folder / name).is_file()})
         except UserError as error:
             raise UserError(f"{folder}: {error}") from error
 
-    def _split(self, text: str) -> list[str]:
-        code = self._code(text)
-        pieces: list[str] = self._source.encode(text[len(code) :], out_type=str)
-        return [code, *pieces] if code else pieces
+    def _numbers(self, pieces: Sequence[str]) -> list[int]:
+        return [self._ids.get(piece, self.unk_id) for piece in pieces]
 
-    def _code(self, text: str) -> str:
-        match = _LANGUAGE.match(text)
-        return match[0] if match else ""
+
+def _split(model: Any, texts: Sequence[str]) -> list[list[str]]:
+    for text in texts:
+        try:
+            text.encode()
+        except UnicodeEncodeError as error:  # half of a surrogate pair: bytes of a command line, say
+            raise UserError(
+                f"{text!r} is not valid Unicode at character {error.start}: write it in UTF-8"
+            ) from error
+    pieces: list[list[str]] = model.encode(list(texts), out_type=str)
+    return pieces
 
 
 def _vocabulary(content: bytes) -> dict[str, int]:
@@ -144,6 +137,8 @@ def _load_model(content: bytes, *, name: str) -> Any:
     except ImportError as error:
         raise UserError("Marian's tokenizer needs SentencePiece: pip install 'weft[marian]'") from error
     try:
-        return SentencePieceProcessor(model_proto=content)
+        model = SentencePieceProcessor()
+        model.LoadFromSerializedProto(content)
     except RuntimeError as error:
         raise UserError(f"{name}: damaged, or no SentencePiece model ({error})") from error
+    return model
