@@ -53,7 +53,9 @@ def main(
             )
     chosen = names or [*SHORT, *(WITH_RUN if run else ()), *(LONG if long else ())]
     data = Path(os.environ.get("WEFT_DATA", ROOT.parent / "shared" / "data"))
-    options = Options(data=data if data.is_dir() else None, work=work, run=run, minutes=minutes)
+    options = Options(
+        data=data.resolve() if data.is_dir() else None, work=work.resolve(), run=run, minutes=minutes
+    )
     file = json or options.work / f"{datetime.now(UTC):%Y-%m-%d-%H%M%S}.json"
     rows: list[Row] = []
     for name in chosen:

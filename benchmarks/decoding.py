@@ -15,13 +15,15 @@ from benchmarks.huggingface import Shape
 from benchmarks.machine import fast_dtypes, seconds_of
 from benchmarks.multi30k import END
 from benchmarks.report import Options, Row
-from weft.generate import SearchConfig, generate
 from weft.models.seq2seq import Seq2Seq
+from weft.text.training import train_tokenizer
+from weft.translator import Translator, TranslatorConfig
 
 __all__ = ["run"]
 
 SHAPE = Shape(32_000, width=512, feed_forward=2048, heads=8, encoder_layers=6, decoder_layers=6)
 SENTENCES, LENGTH = 16, 25
+SPECIAL = 4  # tokens before the first word
 BEAMS = (4, 1)
 ROUNDS = 5
 PAUSE = 0.3
@@ -75,9 +77,14 @@ def _tokens_a_second(sides: Mapping[str, Decode]) -> dict[str, float]:
 
 
 def _weft(sources: list[list[int]], *, beams: int) -> tuple[Decode, str]:
-    model = Seq2Seq(weft_model.config(SHAPE))
-    search = SearchConfig(beams=beams, min_length=LENGTH, max_length=LENGTH)
-    return lambda: generate(model, sources, search), f"defaults, {model.output.weight.dtype}"
+    """A translator as `weft.load` gives it; its tokenizer makes a token of each word."""
+    words = [f"w{number}" for number in range(SHAPE.vocabulary - SPECIAL)]
+    tokenizer = train_tokenizer([" ".join(words)], kind="words", size=SHAPE.vocabulary)
+    config = TranslatorConfig(directions=(("source", "target"),), tags=False, model=weft_model.config(SHAPE))
+    translator = Translator(config, model=Seq2Seq(config.model), tokenizer=tokenizer)
+    texts = [" ".join(words[token - SPECIAL] for token in source[:-1]) for source in sources]
+    decode = partial(translator.translate, texts, beams=beams, min_length=LENGTH, max_length=LENGTH)
+    return decode, "defaults, from text to text"
 
 
 def _ctranslate(model: MarianMTModel, sources: list[list[int]], *, beams: int) -> tuple[Decode, str]:

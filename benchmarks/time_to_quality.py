@@ -29,6 +29,7 @@ from weft.errors import UserError
 __all__ = ["run"]
 
 MINUTES = 12.0
+CHECKOUT = Path(__file__).resolve().parent.parent
 PEER_CORE, WEFT_CORE = 0, 1
 
 
@@ -38,7 +39,7 @@ def run(options: Options) -> list[Row]:
         raise UserError("time_to_quality needs Multi30k: set WEFT_DATA to the folder of the public data sets")
     data, kept = options.data / "multi30k", options.work / "huggingface.json"
     finished = _read_json(kept) if kept.exists() else None
-    if finished and _told_apart(finished):
+    if finished and not _is_todays(finished):
         finished = None
     settings = Settings(**finished["settings"]) if finished else _fastest_settings(data)
     minutes = options.minutes or MINUTES
@@ -52,10 +53,14 @@ def run(options: Options) -> list[Row]:
     return _rows(finished, result["scores"]["bleu"], seconds=seconds, minutes=minutes)
 
 
-def _told_apart(finished: dict[str, Any]) -> bool:
-    """Whether the peer's run was another processor's, or other software's."""
-    here = (processor(), versions() | {"weft": None})
-    return here != (finished["processor"], finished["versions"] | {"weft": None})
+def _is_todays(finished: dict[str, Any]) -> bool:
+    """Whether the peer's kept run is what this processor, with this software, would do again."""
+    now, kept = Settings(), finished["settings"]
+    return (
+        asdict(replace(now, dtype=kept["dtype"], attention=kept["attention"])) == kept
+        and processor() == finished["processor"]
+        and versions() | {"weft": None} == finished["versions"] | {"weft": None}
+    )
 
 
 def _rows(peer: dict[str, Any], bleu: float, *, seconds: float, minutes: float) -> list[Row]:
@@ -110,7 +115,9 @@ def _peer(settings: Settings, *, data: Path, out: Path) -> Iterator[subprocess.P
     command, environment = on_core(PEER_CORE, [*module, "--data", str(data), "--out", str(out), *arguments])
     out.parent.mkdir(parents=True, exist_ok=True)
     with out.with_suffix(".log").open("wb") as log:
-        process = subprocess.Popen(command, env=environment, stdout=log, stderr=subprocess.STDOUT)
+        process = subprocess.Popen(
+            command, env=environment, stdout=log, stderr=subprocess.STDOUT, cwd=CHECKOUT
+        )
         try:
             yield process
         finally:
