@@ -24,11 +24,13 @@ DOCUMENTS = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs
 RUN = [ROOT / "README.md", *sorted((ROOT / "docs" / "how-to").glob("*.md"))]
 
 BLOCK = re.compile(r"^```(\w+)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
-SETTINGS = ("tokenizer.size=400", "model.width=32", "model.encoder_layers=1", "train.batch_tokens=512")
+SETTINGS = ("tokenizer.size=400", "model.width=32", "train.batch_tokens=512", "train.validations=1")
 # What a reader would wait for becomes some steps of a tiny model.
 SMALLER = {
     r"--(minutes|steps) \d+": "--steps 4",
     r"weft train translate": "weft train translate " + " ".join(f"--set {setting}" for setting in SETTINGS),
+    r"weft translate (runs/\S+)": r"weft translate \1 --max-length 8",
+    r"weft evaluate (runs/\S+)": r"weft evaluate \1 --beam 1",
     r"minutes=\d+": f'steps=4, overrides={list(SETTINGS)}, preset="tiny"',
 }
 
@@ -63,13 +65,15 @@ def test_commands_are_found() -> None:
 def folder(tmp_path: Path) -> Path:
     """What the documents take for granted: parallel text below data, and `weft` on the path."""
     data = tmp_path / "data"
-    write_corpus(data, train=300, valid=3, test=3)
+    write_corpus(data, train=300, valid=2, test=2)
     for language in ("en", "de", "fr"):
         (data / f"train.{language}.gz").write_bytes(gzip.compress((data / f"train.{language}").read_bytes()))
     pairs = zip(
         *((data / f"train.{language}").read_text().splitlines() for language in ("en", "de")), strict=True
     )
-    (data / "pairs.tsv").write_text("".join(f"{english}\t{german}\n" for english, german in pairs))
+    rows = [f"{english}\t{german}\n" for english, german in pairs]
+    (data / "pairs.tsv").write_text("".join(rows[2:]))
+    (data / "held-out.tsv").write_text("".join(rows[:2]))
     program = tmp_path / "bin" / "weft"
     program.parent.mkdir()
     start = "import sys; from weft.cli import main; sys.exit(main())"
@@ -97,7 +101,7 @@ def test_the_documents_can_be_typed(folder: Path) -> None:
                 )
                 assert done.returncode == 0, f"{document.name}: {command[-1]}\n{done.stderr}"
     assert (folder / "page.html").stat().st_size > 10_000
-    assert len((folder / "test.translated.en").read_text().splitlines()) == 3
+    assert len((folder / "test.translated.en").read_text().splitlines()) == 2
     assert (folder / "paper-for-transformers" / "model.safetensors").is_file()
 
 
