@@ -235,8 +235,8 @@ def export_marian(
     search, more = write_generation(generation, config)
     if problems or more:
         raise UserError(
-            f"Hugging Face's Marian layout cannot express this model: {'; '.join([*problems, *more])}: "
-            "only a model trained with other values of these fields can go there"
+            f"Hugging Face's Marian layout cannot express this model: {'; '.join([*problems, *more])}; "
+            "one that it can is trained by --preset vaswani-base --set model.position=sinusoidal_halves"
         )
     own = {name: value for name, value in weights.items() if name not in _ALIASES[config.tie]}
     exported = to_theirs(weight_rules(config), own)
