@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import NamedTuple
 
@@ -178,3 +179,24 @@ def test_a_used_folder_is_left_alone(weft: Callable[..., Ran], run: Path, data: 
     ran = weft("train", "translate", "--train", f"{data}/train.{{de,en}}", "--out", run)
     assert ran.status == 2
     assert f"weft train --resume {run}" in ran.err
+
+
+@pytest.mark.slow
+def test_the_demo(weft: Callable[..., Ran], tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Small, and too short to learn anything: what it shows is all there."""
+    monkeypatch.setattr("weft.cli.demo.write_corpus", partial(write_corpus, train=500, valid=3, test=3))
+    ran = weft("demo", tmp_path / "demo", "--minutes", "0.1", "--json")
+    assert (ran.status, ran.err) == (0, "")
+    last = json.loads(ran.out.splitlines()[-1])
+    assert {found["direction"] for found in last["directions"]} == {
+        "en-de",
+        "en-fr",
+        "de-en",
+        "de-fr",
+        "fr-en",
+        "fr-de",
+    }
+    assert 0 <= last["bleu"] <= 100
+    assert 0 <= last["exact"] <= 1
+    assert (tmp_path / "demo" / "attention.html").is_file()
+    assert weft("info", tmp_path / "demo" / "model").status == 0

@@ -16,7 +16,11 @@ __all__ = ["app"]
 # The comparisons need the peers, and stay out of the package that users install.
 CHECKOUT = Path(__file__).resolve().parents[3]
 
-app = App(name="bench")
+app = App(
+    name="bench",
+    help_epilogue="Needs a source checkout with the peers installed: `make bench` sees to both. The results are kept as "
+    "JSON, too.",
+)
 
 
 @app.default
@@ -27,9 +31,7 @@ def bench(
     minutes: float | None = None,
     as_json: Json = False,
 ) -> int:
-    """Compare weft with its peers, run beside it on this machine; the results are kept as JSON, too.
-
-    Needs a source checkout with the peers installed: `make bench` sees to both.
+    """Compare weft with its peers, run beside it on this machine.
 
     Parameters
     ----------

@@ -28,7 +28,11 @@ model: the translator that was trained on them, for `weft translate` and the oth
 attention.html: where it looked while it translated
 """
 
-app = App(name="demo")
+app = App(
+    name="demo",
+    help_epilogue="A grammar makes sentences in English, German and French; a model learns to translate between them, "
+    "and is measured on sentences with pairs of words that it never saw together.",
+)
 
 
 @app.default
@@ -41,8 +45,6 @@ def demo(
     as_json: Json = False,
 ) -> None:
     """Train a translator between English, German and French on sentences that a grammar makes, and try it.
-
-    The sentences it is then measured on hold pairs of words that it never saw together.
 
     Parameters
     ----------

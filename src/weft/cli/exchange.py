@@ -11,7 +11,10 @@ from weft.cli.output import print_facts, print_json
 __all__ = ["export_app", "import_app"]
 
 import_app = App(name="import")
-export_app = App(name="export")
+export_app = App(
+    name="export",
+    help_epilogue="A model that the layout cannot express is refused, with the settings that stand in the way.",
+)
 
 
 @import_app.default
@@ -45,8 +48,6 @@ def export(
     as_json: Json = False,
 ) -> None:
     """Turn a weft model into a folder that Hugging Face transformers loads.
-
-    A model that the layout cannot express is refused, with the settings that stand in the way.
 
     Parameters
     ----------

@@ -14,7 +14,7 @@ To = Annotated[
     str | None, Parameter(name="--to", help="The language to translate into, where the model knows several.")
 ]
 Device = Annotated[
-    str | None, Parameter(help="Where to compute: cpu, cuda, cuda:1, mps. By default the best there is.")
+    str | None, Parameter(help="Where to compute: cpu, cuda, cuda:1, mps. By default a GPU if there is one.")
 ]
 Json = Annotated[bool, Parameter(name="--json", help="Report as JSON, for programs.")]
 
@@ -24,42 +24,57 @@ DEFAULT_BEAMS = 5
 @Parameter(name="*", group=Group("Search", sort_key=1))
 @dataclass(frozen=True, kw_only=True)
 class Search:
-    """How translations are searched for; what is not given is the library's default."""
+    """How translations are searched for; what is not given is the library's default.
 
-    beam: Annotated[
-        int | None,
-        Parameter(help="How many hypotheses to keep: 1 is greedy. By default 5, or as many as --nbest."),
-    ] = None
-    nbest: Annotated[int, Parameter(help="How many translations to give of each text.")] = 1
-    length_penalty: Annotated[
-        float | None, Parameter(help="Above 1 favours long translations, below 1 short ones.")
-    ] = None
-    min_length: Annotated[int | None, Parameter(help="The fewest tokens of a translation.")] = None
-    max_length: Annotated[int | None, Parameter(help="The most tokens of a translation.")] = None
-    repetition_penalty: Annotated[
-        float | None, Parameter(help="Above 1 makes tokens already used less likely.")
-    ] = None
-    no_repeat_ngram: Annotated[int | None, Parameter(help="Never repeat this many tokens in a row.")] = None
-    sample: Annotated[
-        bool, Parameter(help="Draw translations at random instead of searching for the best.")
-    ] = False
-    temperature: Annotated[
-        float | None, Parameter(help="With --sample: below 1 is bolder in the likely, above 1 wilder.")
-    ] = None
-    top_k: Annotated[int | None, Parameter(help="With --sample: draw from this many most likely tokens.")] = (
-        None
-    )
-    top_p: Annotated[
-        float | None, Parameter(help="With --sample: draw from the likeliest tokens that make up this share.")
-    ] = None
-    min_p: Annotated[
-        float | None, Parameter(help="With --sample: only tokens this likely, relative to the likeliest.")
-    ] = None
-    seed: Annotated[int | None, Parameter(help="With --sample: the same seed draws the same.")] = None
+    Parameters
+    ----------
+    beam
+        How many hypotheses to keep: 1 is greedy. By default 5, or as many as --nbest.
+    nbest
+        How many translations to give of each text.
+    length_penalty
+        Above 1 favours long translations, below 1 short ones.
+    min_length
+        The fewest tokens of a translation.
+    max_length
+        The most tokens of a translation.
+    repetition_penalty
+        Above 1 makes tokens already used less likely.
+    no_repeat_ngram
+        Never repeat this many tokens in a row.
+    sample
+        Draw translations at random instead of searching for the best.
+    temperature
+        With --sample: below 1 is tamer, above 1 wilder.
+    top_k
+        With --sample: draw from this many most likely tokens.
+    top_p
+        With --sample: draw from the likeliest tokens that together have this probability.
+    min_p
+        With --sample: draw from tokens that have at least this share of the likeliest one's probability.
+    seed
+        With --sample: the same seed draws the same.
+    """
+
+    beam: int | None = None
+    nbest: int = 1
+    length_penalty: float | None = None
+    min_length: int | None = None
+    max_length: int | None = None
+    repetition_penalty: float | None = None
+    no_repeat_ngram: int | None = None
+    sample: bool = False
+    temperature: float | None = None
+    top_k: int | None = None
+    top_p: float | None = None
+    min_p: float | None = None
+    seed: int | None = None
 
     def keywords(self) -> dict[str, Any]:
         """What was given, by the names that Python has for it."""
         given = {name: value for name, value in vars(self).items() if value is not None and name != "beam"}
+        if not self.sample:
+            del given["sample"]  # a model may have settings of its own
         if self.beam is not None:
             given["beams"] = self.beam
         elif self.sample:

@@ -20,7 +20,12 @@ __all__ = ["app"]
 
 BLOCK = 4096  # lines that are translated together: many, so that sentences of equal length meet
 
-app = App(name="translate")
+app = App(
+    name="translate",
+    help_epilogue="Each line of input gives one of output, in the same order; an empty line stays one. With --nbest 2 "
+    "or more each translation is a line of its own: the number of the source line, the score, the translation, with "
+    "tabs between. With --json each source is an object on a line.",
+)
 
 
 @app.default
@@ -39,11 +44,7 @@ def translate(
     device: Device = None,
     as_json: Json = False,
 ) -> None:
-    """Translate a text, a file or standard input, a line for each line, in the same order.
-
-    An empty line stays one. With --nbest 2 or more each translation is a line of its own: the number of the
-    source line, the score, the translation, with tabs between. With --json each source is an object on
-    a line.
+    """Translate a text, a file or standard input.
 
     Parameters
     ----------
