@@ -20,7 +20,7 @@ config → text → data
 config → families → runs → models → generate → tasks → train → api → cli
 config → nn → models
 config, families → recipes → tasks
-config → overrides → api
+config → overrides → translator
 inspect → translator → api
 corpus → cli
 text, data → tasks

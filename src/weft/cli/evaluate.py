@@ -22,7 +22,7 @@ def evaluate(
     from_language: From = None,
     to_language: To = None,
     columns: Annotated[str | None, Parameter(help="Names for a table's columns, as in en,de.")] = None,
-    beam: Annotated[int, Parameter(help="How many hypotheses to keep: 1 is greedy.")] = 5,
+    beam: Annotated[int | None, Parameter(help="How many hypotheses to keep: 1 is greedy.")] = None,
     device: Device = None,
     as_json: Json = False,
 ) -> None:

@@ -24,7 +24,7 @@ def inspect(
     overwrite: Annotated[bool, Parameter(help="Replace --out if it exists.")] = False,
     from_language: From = None,
     to_language: To = None,
-    beam: Annotated[int, Parameter(help="How many hypotheses to keep: 1 is greedy.")] = 5,
+    beam: Annotated[int | None, Parameter(help="How many hypotheses to keep: 1 is greedy.")] = None,
     device: Device = None,
     as_json: Json = False,
 ) -> None:
