@@ -184,7 +184,8 @@ def test_a_used_folder_is_left_alone(weft: Callable[..., Ran], run: Path, data: 
 @pytest.mark.slow
 def test_the_demo(weft: Callable[..., Ran], tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Small, and too short to learn anything: what it shows is all there."""
-    monkeypatch.setattr("weft.cli.demo.write_corpus", partial(write_corpus, train=500, valid=3, test=3))
+    monkeypatch.setattr("weft.cli.demo.HELD_OUT", 3)
+    monkeypatch.setattr("weft.cli.demo.write_corpus", partial(write_corpus, train=500, valid=3))
     ran = weft("demo", tmp_path / "demo", "--minutes", "0.1", "--json")
     assert (ran.status, ran.err) == (0, "")
     last = json.loads(ran.out.splitlines()[-1])

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 __all__ = ["app"]
 
 LANGUAGES = ("en", "de", "fr")
+HELD_OUT = 300  # sentences to measure by, in each of six directions: more would cost the reader's patience
 SHOWN = 2  # sentences of which all translations are shown
 ABOUT = """\
 Made by `weft demo`, which may write it anew: keep nothing of your own here.
@@ -56,7 +57,7 @@ def demo(
     prepare(folder)
     if not as_json:
         say(f"A grammar writes sentences in English, German and French into {folder}.")
-    write_corpus(folder)
+    write_corpus(folder, test=HELD_OUT)
     pattern = f"{{{','.join(LANGUAGES)}}}"
     watch(
         lambda report: train(
