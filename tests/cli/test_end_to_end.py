@@ -1,6 +1,9 @@
 """The real thing, small: a run trained through the command line, and all that can be done with it."""
 
 import json
+import signal
+import subprocess
+import sys
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
@@ -201,3 +204,35 @@ def test_the_demo(weft: Callable[..., Ran], tmp_path: Path, monkeypatch: pytest.
     assert 0 <= last["exact"] <= 1
     assert (tmp_path / "demo" / "attention.html").is_file()
     assert weft("info", tmp_path / "demo" / "model").status == 0
+
+
+def test_ctrl_c_ends_a_run_that_can_go_on(data: Path, tmp_path: Path) -> None:
+    run = tmp_path / "run"
+    command = [sys.executable, "-c", "import sys; from weft.cli import main; sys.exit(main())", "train"]
+    wanted = [
+        "translate",
+        "--train",
+        f"{data}/train.{{de,en}}",
+        "--from",
+        "de",
+        "--to",
+        "en",
+        "--out",
+        str(run),
+    ]
+    settings = [f"--set={setting}" for setting in SMALL]
+    with subprocess.Popen(
+        [*command, *wanted, *settings, "--steps", "100000", "--preset", "tiny", "--json"],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    ) as training:
+        assert training.stdout is not None
+        assert training.stderr is not None
+        for line in training.stdout:
+            if json.loads(line)["event"] == "step":
+                training.send_signal(signal.SIGINT)
+                break
+        said = training.stderr.read()
+    assert (training.returncode, said) == (130, f"weft: interrupted: go on with: weft train --resume {run}\n")
+    assert (run / "run.json").is_file()
