@@ -42,7 +42,7 @@ def test_evaluate(weft: Callable[..., Any], run: Path, calls: list[SimpleNamespa
         "from_language": "de",
         "to_language": "en",
         "columns": ["de", "en"],
-        "beams": 5,
+        "beams": None,
     }
     out = weft("evaluate", run, "--data", "a.{de,en}", "--from", "de", "--to", "en", "--json").out
     assert json.loads(out) == {"direction": "de-en", "bleu": 38.51, "exact": 0.25}

@@ -77,8 +77,6 @@ class Search:
             del given["sample"]  # a model may have settings of its own
         if self.beam is not None:
             given["beams"] = self.beam
-        elif self.sample:
-            given["beams"] = 1
-        elif self.nbest > DEFAULT_BEAMS:
+        elif self.nbest > DEFAULT_BEAMS and not self.sample:
             given["beams"] = self.nbest
         return given
