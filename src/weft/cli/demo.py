@@ -65,6 +65,7 @@ def demo(
             train=f"{folder}/train.{pattern}",
             valid=f"{folder}/valid.{pattern}",
             out=folder / "model",
+            preset="micro",
             minutes=minutes,
             device=device,
             report=report,
