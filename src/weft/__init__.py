@@ -8,20 +8,18 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from weft import nn
-    from weft.api import load, train
+    from weft.api import export_model, import_model, info, load, resume, train
 
-__all__ = ["__version__", "load", "nn", "train"]
+__all__ = ["__version__", "export_model", "import_model", "info", "load", "nn", "resume", "train"]
 
 __version__ = "0.1.0"
-
-_HOMES = {"load": "weft.api", "train": "weft.api"}
 
 
 def __getattr__(name: str) -> object:
     if name == "nn":
         return import_module("weft.nn")
-    if name in _HOMES:
-        return getattr(import_module(_HOMES[name]), name)
+    if name in __all__:
+        return getattr(import_module("weft.api"), name)
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
 
 

@@ -82,6 +82,7 @@ class Evaluation(NamedTuple):
     chrf_signature: str
     exact: float
     sentences: int
+    truncated: int
     sentences_per_second: float
 
 
@@ -150,7 +151,7 @@ class Translator:
         columns: Sequence[str] | None = None,
         beams: int | None = None,
     ) -> Evaluation:
-        """BLEU, chrF and the share of exact matches on parallel text."""
+        """BLEU, chrF and the share of exact matches on parallel text; a source that is too long is cut, and counted."""
         direction = pick_direction(self.directions, from_language, to_language)
         texts, _ = read_parallel(
             [data] if isinstance(data, str) else data, columns=columns, direction=direction
@@ -168,6 +169,7 @@ class Translator:
             *scores,
             exact=exact / len(references),
             sentences=len(references),
+            truncated=sum(source.over for source in encoded),
             sentences_per_second=len(references) / seconds,
         )
 

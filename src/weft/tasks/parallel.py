@@ -35,7 +35,10 @@ class ParallelText:
         self.train = _open(data.train, data.columns, [name for name in wanted if name is not None])
         self.directions = directions_of(translate, self.train.fields)
         self.languages = [name for name in self.train.fields if any(name in pair for pair in self.directions)]
-        self.valid = _open(data.valid, data.columns, self.languages) if data.valid else None
+        # The columns are those of the table to learn from; held-out text may well be files of lines.
+        lines = all("{" in spec for spec in data.valid)
+        columns = None if lines else data.columns
+        self.valid = _open(data.valid, columns, self.languages) if data.valid else None
 
     @property
     def tagged(self) -> bool:
