@@ -13,6 +13,9 @@ from benchmarks.multi30k import END, PAD, START, UNKNOWN
 
 __all__ = ["CTranslate", "Group", "Way", "group", "ways"]
 
+SPELLED = {PAD: "<pad>", START: "<s>", END: "</s>"}
+TOKENS = {spelled: token for token, spelled in SPELLED.items()}
+
 
 class Group(NamedTuple):
     """Sentences that are decoded as one batch, and how many tokens each output gets."""
@@ -63,7 +66,7 @@ class CTranslate:
             )
             for group in groups
         ]
-        return [[[int(token) for token in row.result().hypotheses[0]] for row in rows] for rows in pending]
+        return [[list(map(_token, row.result().hypotheses[0])) for row in rows] for rows in pending]
 
 
 def group(sources: Sequence[Sequence[int]], *, length: int) -> Group:
@@ -72,7 +75,11 @@ def group(sources: Sequence[Sequence[int]], *, length: int) -> Group:
 
 
 def _spell(token: int) -> str:
-    return {PAD: "<pad>", START: "<s>", END: "</s>"}.get(token, str(token))
+    return SPELLED.get(token, str(token))
+
+
+def _token(spelled: str) -> int:
+    return TOKENS[spelled] if spelled in TOKENS else int(spelled)
 
 
 def _convert(model: MarianMTModel, *, folder: str, compute_type: str) -> None:
