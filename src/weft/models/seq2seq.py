@@ -79,4 +79,4 @@ class Seq2Seq(nn.Module):
 
     @property
     def device(self) -> torch.device:
-        return self.output.weight.device
+        return self.source_embedding.tokens.weight.device
