@@ -57,7 +57,7 @@ def _is_todays(finished: dict[str, Any]) -> bool:
     """Whether the peer's kept run is what this processor, with this software, would do again."""
     now, kept = Settings(), finished["settings"]
     return (
-        asdict(replace(now, dtype=kept["dtype"], attention=kept["attention"])) == kept
+        bool(asdict(replace(now, dtype=kept["dtype"], attention=kept["attention"])) == kept)
         and processor() == finished["processor"]
         and versions() | {"weft": None} == finished["versions"] | {"weft": None}
     )

@@ -12,9 +12,9 @@ from weft.models.seq2seq import Seq2Seq
 from weft.nn.precision import fast_dtype
 from weft.tasks.parallel import ParallelText
 from weft.tasks.translate import Translate
-from weft.train.loop import Trainer
-from weft.train.report import Silent
-from weft.train.world import World
+from weft.training.loop import Trainer
+from weft.training.report import Silent
+from weft.training.world import World
 
 __all__ = ["WeftTraining"]
 

@@ -9,6 +9,8 @@ import torch
 import weft
 from weft.api import export_model, import_model
 
+pytestmark = pytest.mark.filterwarnings("ignore:Recommended. pip install sacremoses:UserWarning")
+
 transformers = pytest.importorskip("transformers")
 sentencepiece = pytest.importorskip("sentencepiece")
 

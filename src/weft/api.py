@@ -27,9 +27,9 @@ from weft.runs.tensors import MODEL, load_tensors, save_tensors
 from weft.tasks.parallel import ParallelText, Tables
 from weft.tasks.translate import Translate
 from weft.text.tokenizer import Tokenizer
-from weft.train.loop import Result, Trainer
-from weft.train.report import Reporter, Silent
-from weft.train.world import World
+from weft.training.loop import Result, Trainer
+from weft.training.report import Reporter, Silent
+from weft.training.world import World
 from weft.translator import TASK, Evaluation, Translation, Translator, TranslatorConfig
 
 __all__ = [

@@ -13,7 +13,7 @@ from weft.cli.output import duration, print_facts, say
 from weft.cli.progress import Watcher, watcher
 
 if TYPE_CHECKING:
-    from weft.train.loop import Result
+    from weft.training.loop import Result
 
 __all__ = ["app"]
 

@@ -13,8 +13,8 @@ __all__ = ["Choices", "Ranked"]
 
 T = TypeVar("T")
 
-# Flatter than Zipf's own law, so that every form of the rarest word is met a few times.
-_FLATNESS = 10.0
+# A little flatter than Zipf's own law, so that every form of the rarest word is met a few times.
+_FLATNESS = 3.0
 _MODALS = (Mood.CAN, Mood.MUST, Mood.WANT)
 _TIMED = (Mood.PAST, Mood.FUTURE, *_MODALS)
 

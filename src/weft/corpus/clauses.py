@@ -85,7 +85,7 @@ class Clauses:
         mood = self._mood(verb, moods)
         negation = Negation.NONE if affirmative or "money" in verb.objects else self._negation(verb, mood)
         subject = subject or phrases.subject(verb.subjects, brief=brief)
-        recipient = phrases.recipient(subject) if Trait.RECIPIENT in verb.traits else None
+        recipient = phrases.recipient(subject, negation=negation) if Trait.RECIPIENT in verb.traits else None
         brief_object = brief or recipient is not None
         patient = phrases.object(verb, subject, mood=mood, negation=negation, brief=brief_object)
         where = self._whereabouts(
@@ -145,12 +145,12 @@ class Clauses:
 
     def _mood(self, verb: Verb, moods: tuple[Mood, ...]) -> Mood:
         mood = self._draw.pick(moods)
-        if Trait.STATIVE in verb.traits or (mood is Mood.LIKE and Trait.ACTIVITY not in verb.traits):
-            return Mood.PRESENT
-        return mood
+        liked = mood is not Mood.LIKE or Trait.ACTIVITY in verb.traits
+        willed = mood in TENSES or Trait.ACCIDENT not in verb.traits
+        return mood if liked and willed and Trait.STATIVE not in verb.traits else Mood.PRESENT
 
     def _negation(self, verb: Verb, mood: Mood) -> Negation:
-        """Not with "must", which is no "muss nicht", nor with liking to eat an apple, which each denies its way."""
+        """Not "has to", which does not become "ne doit pas", nor liking to eat an apple: each its own way."""
         if mood is Mood.MUST or (mood is Mood.LIKE and verb.objects):
             return Negation.NONE
         if mood in TENSES and self._draw.chance(0.06):
@@ -165,7 +165,9 @@ class Clauses:
         if negation is Negation.NEVER or Trait.STATIVE in verb.traits or mood is Mood.LIKE:
             return None, None
         if draw.chance(0.08 if brief else 0.42):
-            return draw.time(mood), None
+            time = draw.time(mood)
+            habit = isinstance(time, Adverb) and "habit" in time.moods
+            return (None if habit and negation is Negation.NOT else time), None
         if negation is Negation.NONE and mood in PRESENT_OR_PAST and draw.chance(0.18):
             return None, draw.frequency()
         return None, None

@@ -42,8 +42,8 @@ _DETERMINERS = {
     Determiner.THEIR: ("their", "their"),
     Determiner.HOW_MANY: ("", "how many"),
 }
-_MODALS = {Mood.FUTURE: "will", Mood.CAN: "can", Mood.MUST: "must"}
-_WISHES = {Mood.WANT: "want", Mood.LIKE: "like"}
+_MODALS = {Mood.FUTURE: "will", Mood.CAN: "can"}
+_BEFORE_TO = {Mood.MUST: ("have", "has"), Mood.WANT: ("want", "wants"), Mood.LIKE: ("like", "likes")}
 _SIMPLE = frozenset((Trait.STATIVE, Trait.INSTANT, Trait.CLAUSE))
 _LINKS = {
     Link.AND: ["and"],
@@ -134,9 +134,8 @@ def _verb_group(clause: Clause, *, asking: bool) -> tuple[list[str], list[str]]:
         return [_AM[person]], [*not_, verb.en.gerund, *particle]
     third = person in _THIRD and mood is not Mood.PAST
     do = ["did" if mood is Mood.PAST else "does" if third else "do"] if asking or denied else []
-    if mood in _WISHES:
-        wish = _WISHES[mood] + ("s" if third and not do else "")
-        return do, [*not_, wish, "to", verb.en.base, *particle]
+    if mood in _BEFORE_TO:
+        return do, [*not_, _BEFORE_TO[mood][third and not do], "to", verb.en.base, *particle]
     if do:
         return do, [*not_, *adverb, verb.en.base, *particle]
     form = verb.en.past if mood is Mood.PAST else verb.en.third if third else verb.en.base

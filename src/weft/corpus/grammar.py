@@ -27,10 +27,11 @@ from weft.corpus.words import Lexicon, Trait, Verb
 __all__ = ["Grammar"]
 
 _STRANGER = frozenset(("stranger",))
-_AROUND = frozenset(("home", "town", "open"))
 _THERE = (  # what there is in German by "es gibt": buildings of a town, or many of something
     (frozenset(("amenity",)), frozenset(("settlement",))),
-    (frozenset(("person", "animal", "thing")), _AROUND),
+    (frozenset(("person",)), frozenset(("town",))),
+    (frozenset(("animal",)), frozenset(("open",))),
+    (frozenset(("thing",)), frozenset(("home",))),
 )
 _AGEING = frozenset(("building", "animal"))
 _CHILDREN = frozenset(("child", "boy", "girl"))
@@ -76,12 +77,12 @@ class Grammar:
         self._phrases = Phrases(self._draw)
         self._clauses = Clauses(self._draw, phrases=self._phrases)
         self._kinds = (
-            (0.46, self._statement),
-            (0.52, self._description),
-            (0.62, self._yes_or_no),
+            (0.43, self._statement),
+            (0.48, self._description),
+            (0.60, self._yes_or_no),
             (0.72, self._open_question),
-            (0.86, self._linked),
-            (0.91, self._with_relative),
+            (0.85, self._linked),
+            (0.90, self._with_relative),
             (0.95, self._existence),
             (1.00, self._age),
         )
@@ -233,17 +234,18 @@ class Grammar:
 
     def _existence(self) -> Sentence:
         draw = self._draw
-        many = draw.chance(0.6)
-        tags, around = _THERE[many]
+        tags, around = draw.pick(_THERE)
         noun = draw.noun(tags)
-        plural, asking = (many or draw.chance(0.3)) and "parent" not in noun.tags, draw.chance(0.25)
+        single = "parent" in noun.tags or ("amenity" in tags and draw.chance(0.7))
+        plural, asking = not single, draw.chance(0.25)
         denied = not asking and draw.chance(0.2) and noun.fr.singular != noun.fr.plural
+        counted = plural and not denied and draw.chance(0.5)
         phrase = NounPhrase(
             noun,
             Determiner.A,
             plural=plural,
             adjective=draw.adjective(noun) if draw.chance(0.3) else None,
-            count=draw.number() if plural and not denied and draw.chance(0.5) else 0,
+            count=draw.number(at_most=12 if "animal" in tags else 99) if counted else 0,
         )
         where = self._phrases.whereabouts(draw.place(around))
         negation = Negation.NOT if denied else Negation.NONE

@@ -236,6 +236,7 @@ def pairings(sentence: Sentence) -> Iterator[Pairing]:
     """Every adjective with its noun, every verb with the nouns of its subject and object."""
     if isinstance(sentence.main, Existence):
         yield from _of_phrase(sentence.main.phrase)
+        yield from _of_phrase(sentence.main.where.phrase)
     else:
         yield from _of_clause(sentence.main)
     if sentence.other:
@@ -252,7 +253,8 @@ def _of_clause(clause: Clause) -> Iterator[Pairing]:
         yield from _of_phrase(subject)
     if isinstance(patient, NounPhrase):
         assert clause.verb
-        yield Pairing("object", clause.verb.name, patient.noun.en.singular)
+        if patient.noun.kind != "money":  # prices have one unit, which no split can hold out
+            yield Pairing("object", clause.verb.name, patient.noun.en.singular)
         yield from _of_phrase(patient)
     if clause.where:
         yield from _of_phrase(clause.where.phrase)

@@ -28,8 +28,6 @@ _OWNED = frozenset(
     ("family", "kin", "pet", "clothing", "thing", "house", "office", "garden", "kitchen", "work")
 )
 
-_RELATED = frozenset(("family", "kin"))
-
 
 class Phrases:
     """Phrases for subjects, objects, recipients and places."""
@@ -66,15 +64,17 @@ class Phrases:
             return NounPhrase(noun, Determiner.A, plural=noun.countable, adjective=phrase.adjective)
         return _fitting(self._own(phrase, subject), verb, negation)
 
-    def recipient(self, subject: Phrase) -> Phrase:
-        """Somebody who is given something."""
+    def recipient(self, subject: Phrase, *, negation: Negation) -> Phrase:
+        """Somebody who is given something, and who is known if it is denied."""
         if self._draw.chance(0.4):
             return self._pronoun(_RECIPIENTS, subject)
         phrase = self.subject(PERSON, brief=True, pronouns=False)
         while same(phrase, subject):
             phrase = self.subject(PERSON, brief=True, pronouns=False)
         assert isinstance(phrase, NounPhrase)
-        return replace(phrase, adjective=None, count=0)
+        known = negation is not Negation.NONE and phrase.determiner is Determiner.A
+        determiner = Determiner.THE if known else phrase.determiner
+        return replace(phrase, determiner=determiner, adjective=None, count=0)
 
     def noun_phrase(self, noun: Noun, *, brief: bool = False) -> NounPhrase:
         """A noun with a determiner, and perhaps an adjective, a number or an owner."""
@@ -84,7 +84,7 @@ class Phrases:
         count, owner = 0, None
         if plural and determiner is Determiner.A and draw.chance(0.5):
             count = draw.number(at_most=12 if "person" in noun.tags else 99)
-        elif determiner is Determiner.THE and noun.tags & _OWNED and not brief and draw.chance(0.25):
+        elif determiner is Determiner.THE and noun.tags & _OWNED and not brief and draw.chance(0.3):
             owner = self._owner(noun)
         adjective = draw.adjective(noun) if draw.chance(0.15 if brief or count or owner else 0.45) else None
         return NounPhrase(noun, determiner, plural=plural, adjective=adjective, count=count, owner=owner)
@@ -101,7 +101,7 @@ class Phrases:
     def _determiner(self, noun: Noun) -> Determiner:
         draw = self._draw
         if "family" in noun.tags:
-            return draw.pick(_POSSESSIVES) if draw.chance(0.9) else Determiner.THE
+            return draw.pick(_POSSESSIVES)
         if "kin" in noun.tags and draw.chance(0.45):
             return draw.pick(_POSSESSIVES)
         if draw.chance(0.47):
@@ -117,7 +117,7 @@ class Phrases:
         person = draw.noun(PERSON)
         if person is noun:
             return None
-        related = person.tags & _RELATED and draw.chance(0.6)
+        related = "family" in person.tags or ("kin" in person.tags and draw.chance(0.4))
         plural = "parent" not in person.tags and draw.chance(0.2)
         return NounPhrase(person, draw.pick(_POSSESSIVES) if related else Determiner.THE, plural=plural)
 

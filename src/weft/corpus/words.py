@@ -31,6 +31,7 @@ class Trait(StrEnum):
     PRONOUN = "pronoun"  # its object may be "me", "you", "him", "us"
     RECIPIENT = "recipient"  # needs somebody to give to
     PLACE = "place"  # needs to be somewhere
+    ACCIDENT = "accident"  # happens to one: no "must", "can", "want"
     GOAL = "goal"  # needs to lead somewhere
     CLAUSE = "clause"  # is followed by "that ..."
     FUTURE = "future"  # and that is yet to come
@@ -205,7 +206,7 @@ class Adjective:
 class Adverb:
     """An adverb or a fixed phrase that serves as one.
 
-    The moods are those that a time may stand with; "habit" among them means that what is done then is a habit.
+    The moods are those that a time may stand with; "habit" among them says that what is done then is one.
     """
 
     en: str

@@ -88,7 +88,8 @@ def _generate_batch(
 ) -> list[list[Hypothesis]]:
     """Hypotheses for sources of one length."""
     filled = batch + [batch[-1]] * (-len(batch) % SENTENCES_TOGETHER)
-    source = torch.tensor([list(tokens) for tokens, _ in filled], device=model.device)
+    device = next(model.parameters()).device
+    source = torch.tensor([list(tokens) for tokens, _ in filled], device=device)
     limit = min(config.limit(source.shape[1]), model.config.max_length)
     results = search(
         Seq2SeqPredictor(model, source, capacity=limit),
@@ -96,9 +97,9 @@ def _generate_batch(
         model.config.special,
         sentences=len(filled),
         limit=limit,
-        device=model.device,
+        device=device,
         together=SENTENCES_TOGETHER,
-        uniforms=_uniforms(filled, config, limit=limit).to(model.device) if config.sample else None,
+        uniforms=_uniforms(filled, config, limit=limit).to(device) if config.sample else None,
     )
     return results[: len(batch)]
 

@@ -7,7 +7,7 @@ from torch.optim import AdamW, Optimizer
 
 from weft.config import TrainConfig
 from weft.nn.precision import fast_dtype
-from weft.train.muon import Muon
+from weft.training.muon import Muon
 
 __all__ = ["make_optimizers"]
 

@@ -36,7 +36,7 @@ def test_strings_are_learned_to_99_percent(task: str, tmp_path: Path) -> None:
         from_language="from",
         to_language="to",
         out=tmp_path / "run",
-        steps=900,
+        steps=1400,
         preset="tiny",
         overrides=SETTINGS,
     )

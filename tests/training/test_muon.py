@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from weft.train.muon import Muon, orthogonalise
+from weft.training.muon import Muon, orthogonalise
 
 
 @pytest.mark.parametrize("shape", [(16, 16), (8, 24), (24, 8)])

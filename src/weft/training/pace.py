@@ -5,7 +5,7 @@ from typing import Any
 
 from weft.config import TrainConfig
 from weft.data.batches import BatchPlan
-from weft.train.schedule import Plan
+from weft.training.schedule import Plan
 
 __all__ = ["Pace"]
 

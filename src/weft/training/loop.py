@@ -19,12 +19,12 @@ from weft.runs.log import Log
 from weft.runs.state import flatten_state, unflatten_state
 from weft.runs.tensors import MODEL, load_tensors, save_tensors
 from weft.tasks.task import Batch, Task, Validation
-from weft.train.average import Average
-from weft.train.optimizers import make_optimizers
-from weft.train.pace import Pace
-from weft.train.report import Reporter
-from weft.train.schedule import Plan, learning_rate
-from weft.train.world import World
+from weft.training.average import Average
+from weft.training.optimizers import make_optimizers
+from weft.training.pace import Pace
+from weft.training.report import Reporter
+from weft.training.schedule import Plan, learning_rate
+from weft.training.world import World
 
 __all__ = ["PLAN", "Result", "Trainer"]
 
