@@ -25,7 +25,7 @@ class Candidates(NamedTuple):
 
 
 class Beams:
-    """N running and up to N finished hypotheses for each of M sentences, kept as in Hugging Face.
+    """N running (at first one) and up to N finished hypotheses for each of M sentences, as in Hugging Face.
 
     Of a step's candidates the first N that do not end run on. Those that end are finished if they are among
     the first N of all, and the best N finished ones are kept.
@@ -44,13 +44,12 @@ class Beams:
         self.end = special.end
         self.limit = limit
         self.length = 0  # tokens generated so far
+        self.tokens = torch.full((sentences, 1, limit + 1), special.start, device=device)
+        self.logprobs = torch.zeros((sentences, 1, limit), device=device)
+        self.totals = torch.zeros((sentences, 1), device=device)
         shape = (sentences, config.beams)
-        self.tokens = torch.full((*shape, limit + 1), special.start, device=device)
-        self.logprobs = torch.zeros((*shape, limit), device=device)
-        self.totals = torch.full(shape, -math.inf, device=device)
-        self.totals[:, 0] = 0.0  # all beams begin alike: only the first counts
-        self.finished_tokens = self.tokens.clone()
-        self.finished_logprobs = self.logprobs.clone()
+        self.finished_tokens = self.tokens.expand(*shape, -1)
+        self.finished_logprobs = self.logprobs.expand(*shape, -1)
         self.finished_lengths = torch.zeros(shape, dtype=torch.long, device=device)
         self.finished_scores = torch.full(shape, -math.inf, device=device)  # the best first
         self.over = torch.zeros(
@@ -118,7 +117,7 @@ class Beams:
         scores = candidates.totals / self.config.normaliser(self.length + 1)
         scores = scores.masked_fill(~finished | self.over[:, None], -math.inf)
         self.finished_scores, best = torch.cat((self.finished_scores, scores), 1).topk(self.config.beams)
-        lengths = torch.full_like(self.finished_lengths, self.length + 1)
+        lengths = torch.full_like(candidates.tokens, self.length + 1)
         self.finished_lengths = torch.cat((self.finished_lengths, lengths), 1).gather(1, best)
         tokens, logprobs = self._extended(candidates)
         best = best[..., None]

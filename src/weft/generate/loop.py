@@ -8,6 +8,7 @@ from weft.config import SpecialTokens
 from weft.generate.beams import Beams, Candidates
 from weft.generate.config import SearchConfig
 from weft.generate.forced import forced_candidates
+from weft.generate.highest import highest
 from weft.generate.hypothesis import Hypothesis
 from weft.generate.predictor import Predictor
 from weft.generate.processors import make_processors
@@ -45,16 +46,16 @@ def search(
         if config.forced:
             candidates = forced_candidates(scores, beams, words=config.forced)
         elif config.beams > 1:
-            candidates = _best(scores, beams.totals)
+            candidates = _best(scores, beams.totals, count=2 * config.beams)
         elif uniforms is None:
-            candidates = _take(scores.argmax(-1), scores, beams.totals)
+            candidates = _take(highest(scores, 1).indices[:, 0], scores, beams.totals)
         else:
             tokens = draw(truncate(scores, config), uniforms[numbers, beams.length])
             candidates = _take(tokens, scores, beams.totals)
-        before = beams.over
+        over, width = beams.over, beams.totals.shape[1]
         parents = beams.advance(candidates)
 
-        for row in (beams.over & ~before).nonzero()[:, 0].tolist():
+        for row in (beams.over & ~over).nonzero()[:, 0].tolist():
             found[int(numbers[row])] = beams.hypotheses(row)
         if beams.over.all():
             return found
@@ -63,15 +64,17 @@ def search(
             numbers = numbers[stay]
             beams.keep(stay)
             predictor.keep(stay)
-        _reorder(predictor, stay, parents)
+        rows = (stay[:, None] * width + parents[stay]).flatten()
+        if len(rows) != len(scores) or not torch.equal(rows, torch.arange(len(rows), device=device)):
+            predictor.reorder(rows)
 
 
-def _best(logprobs: Float[Tensor, "B V"], totals: Float[Tensor, "M N"]) -> Candidates:
-    """The best 2 N of a sentence's N · V continuations, so that N go on even if all the others end."""
+def _best(logprobs: Float[Tensor, "B V"], totals: Float[Tensor, "M N"], *, count: int) -> Candidates:
+    """The best of each sentence's N · V continuations; of twice the beams, enough go on even if the others end."""
     sentences, beams = totals.shape
-    top = logprobs.topk(min(2 * beams, logprobs.shape[-1]))  # no beam has more among its sentence's best
+    top = highest(logprobs, min(count, logprobs.shape[-1]))  # no beam has more among its sentence's best
     each = top.values.view(sentences, beams, -1)
-    summed, best = (totals[..., None] + each).flatten(1).topk(2 * beams)
+    summed, best = (totals[..., None] + each).flatten(1).topk(min(count, each[0].numel()))
     tokens = top.indices.view(sentences, -1).gather(1, best)
     return Candidates(summed, each.flatten(1).gather(1, best), best // each.shape[-1], tokens)
 
@@ -81,7 +84,7 @@ def _take(
 ) -> Candidates:
     """Each row's chosen token as its only candidate."""
     tokens = tokens[:, None]
-    logprobs = scores.gather(1, tokens) - scores.logsumexp(-1, keepdim=True)
+    logprobs = scores.log_softmax(-1).gather(1, tokens)
     return Candidates(totals + logprobs, logprobs, torch.zeros_like(tokens), tokens)
 
 
@@ -90,11 +93,3 @@ def _staying(over: Bool[Tensor, " M"], *, together: int) -> Int[Tensor, " R"]:
     running = len(over) - int(over.sum())
     size = min(len(over), -(-running // together) * together)
     return over.byte().argsort(stable=True)[:size].sort().values
-
-
-def _reorder(predictor: Predictor, stay: Int[Tensor, " R"], parents: Int[Tensor, "M N"]) -> None:
-    """Have the predictor's rows follow their hypotheses, if any moved."""
-    beams = parents.shape[1]
-    rows = (stay[:, None] * beams + parents[stay]).flatten()
-    if len(rows) < parents.numel() or not torch.equal(rows, torch.arange(len(rows), device=rows.device)):
-        predictor.reorder(rows)
