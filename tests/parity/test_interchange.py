@@ -1,10 +1,11 @@
 """A Marian model's whole way: from Hugging Face's folder into weft, in use there, and back again."""
 
 import json
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
-import torch
 
 import weft
 from weft.api import export_model, import_model
@@ -22,7 +23,7 @@ LINES = [
 ]
 
 
-def hugging_face_folder(folder: Path) -> Path:
+def hugging_face_folder(folder: Path, make_marian: Callable[..., Any]) -> Path:
     """A tiny random Marian model, whose SentencePiece models are trained here."""
     folder.mkdir()
     (folder / "text").write_text("\n".join(LINES * 5))
@@ -46,25 +47,13 @@ def hugging_face_folder(folder: Path) -> Path:
     )
     tokenizer.save_pretrained(folder)
     pad = vocabulary["<pad>"]
-    torch.manual_seed(0)
-    model = transformers.MarianMTModel(
-        transformers.MarianConfig(
-            vocab_size=len(words),
-            d_model=16,
-            encoder_layers=2,
-            decoder_layers=2,
-            encoder_attention_heads=2,
-            decoder_attention_heads=2,
-            encoder_ffn_dim=32,
-            decoder_ffn_dim=32,
-            max_position_embeddings=64,
-            pad_token_id=pad,
-            eos_token_id=0,
-            forced_eos_token_id=0,
-            decoder_start_token_id=pad,
-            init_std=0.6,
-        )
-    )
+    special = {
+        "pad_token_id": pad,
+        "decoder_start_token_id": pad,
+        "eos_token_id": 0,
+        "forced_eos_token_id": 0,
+    }
+    model = make_marian(sharp=5.0, vocab_size=len(words), **special)
     model.generation_config.bad_words_ids = [[pad]]
     model.generation_config.num_beams = 3
     model.generation_config.max_length = 12
@@ -82,8 +71,8 @@ def translations(folder: Path) -> list[str]:
     return found
 
 
-def test_there_and_back(tmp_path: Path) -> None:
-    theirs = hugging_face_folder(tmp_path / "theirs")
+def test_there_and_back(tmp_path: Path, make_marian: Callable[..., Any]) -> None:
+    theirs = hugging_face_folder(tmp_path / "theirs", make_marian)
     expected = translations(theirs)
     assert len(set(expected)) > 5
     import_model(theirs, out=tmp_path / "ours")
