@@ -126,8 +126,8 @@ class Choices:
         return self._times[mood].draw(self._random)
 
     def number(self, *, at_least: int = 2, at_most: int = 99) -> int:
-        """A number, often a small one."""
-        if at_least == 2 and self.chance(0.4):
+        """A number, mostly a small one."""
+        if at_least == 2 and self.chance(0.75):
             at_most = min(at_most, 12)
         return at_least + int(self._random.random() * (at_most - at_least + 1))
 

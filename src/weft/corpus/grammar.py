@@ -37,7 +37,6 @@ _AGEING = frozenset(("building", "animal"))
 _CHILDREN = frozenset(("child", "boy", "girl"))
 _INANIMATE = frozenset(("food", "drink", "clothing", "thing", "opening", "sight", "room", "text"))
 _ASKED_MOODS = (Mood.PAST,) * 4 + (Mood.FUTURE,) * 2 + (Mood.CAN, Mood.MUST, Mood.WANT, Mood.PRESENT)
-_HOPED_MOODS = (Mood.FUTURE, Mood.FUTURE, Mood.CAN)
 _REPORTED_MOODS = (Mood.PAST, Mood.PAST, Mood.PRESENT, Mood.FUTURE, Mood.CAN, Mood.WANT)
 _OPEN_QUESTIONS = (
     Question.WHAT,
@@ -78,12 +77,12 @@ class Grammar:
         self._clauses = Clauses(self._draw, phrases=self._phrases)
         self._kinds = (
             (0.43, self._statement),
-            (0.48, self._description),
-            (0.60, self._yes_or_no),
-            (0.72, self._open_question),
-            (0.85, self._linked),
-            (0.90, self._with_relative),
-            (0.95, self._existence),
+            (0.49, self._description),
+            (0.61, self._yes_or_no),
+            (0.73, self._open_question),
+            (0.86, self._linked),
+            (0.92, self._with_relative),
+            (0.965, self._existence),
             (1.00, self._age),
         )
 
@@ -180,11 +179,13 @@ class Grammar:
         subject = self._phrases.subject(PERSON, brief=True)
         main = Clause(subject, self._draw.verb(reporting), Mood.PRESENT)
         hoping = main.verb is not None and Trait.FUTURE in main.verb.traits
-        if not hoping and self._draw.chance(0.15):
-            other = self._clauses.quality()
-        else:
-            moods = (self._draw.pick(_HOPED_MOODS if hoping else _REPORTED_MOODS),)
-            other = self._clauses.action(personal, moods=moods, brief=True)
+        moods = (Mood.FUTURE,) if hoping else (self._draw.pick(_REPORTED_MOODS),)
+        other = main
+        while same(subject, other.subject):
+            if hoping or self._draw.chance(0.85):
+                other = self._clauses.action(personal, moods=moods, brief=True)
+            else:
+                other = self._clauses.quality()
         return Sentence(main, link=Link.THAT, other=replace(other, time_first=False))
 
     def _explained(self) -> Sentence:
@@ -208,7 +209,8 @@ class Grammar:
         if self._draw.chance(0.6):
             quality = self._draw.adjective(head.noun)
             if quality:
-                return Sentence(Clause(phrase, None, self._draw.pick(PRESENT_OR_PAST), quality=quality))
+                over = relative.clause.mood is Mood.PAST and self._draw.chance(0.5)
+                return Sentence(Clause(phrase, None, Mood.PAST if over else Mood.PRESENT, quality=quality))
         verb = self._draw.verb(_closing_on_people if person else _closing_on_things)
         subject = self._phrases.subject(PERSON, brief=True)
         overlapping = same(subject, head) or same(subject, relative.clause.subject)

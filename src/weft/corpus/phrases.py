@@ -58,7 +58,7 @@ class Phrases:
         while isinstance(subject, NounPhrase) and noun is subject.noun:
             noun = draw.noun(verb.objects)
         if "money" in noun.tags:
-            return NounPhrase(noun, Determiner.A, plural=True, count=draw.number())
+            return NounPhrase(noun, Determiner.A, plural=True, count=draw.number(at_least=10))
         phrase = self.noun_phrase(noun, brief=brief)
         if mood is Mood.LIKE:
             return NounPhrase(noun, Determiner.A, plural=noun.countable, adjective=phrase.adjective)
