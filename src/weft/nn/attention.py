@@ -6,12 +6,11 @@ from torch import Tensor, nn
 from weft.config import ModelConfig
 from weft.nn.cache import LayerCache
 from weft.nn.kernels import attend
+from weft.nn.norms import RMSNorm
 from weft.nn.positions import Position
 from weft.nn.taps import Tap
 
 __all__ = ["Attention"]
-
-QK_EPSILON = 1e-6
 
 
 class Attention(nn.Module):
@@ -32,8 +31,8 @@ class Attention(nn.Module):
         self.value = nn.Linear(config.width, inner, bias=config.bias)
         self.output = nn.Linear(config.width, config.width, bias=config.bias)
         normalise = config.query_key_norm
-        self.query_norm = nn.RMSNorm(config.head_width, eps=QK_EPSILON) if normalise else nn.Identity()
-        self.key_norm = nn.RMSNorm(config.head_width, eps=QK_EPSILON) if normalise else nn.Identity()
+        self.query_norm = RMSNorm(config.head_width, scale=True) if normalise else nn.Identity()
+        self.key_norm = RMSNorm(config.head_width, scale=True) if normalise else nn.Identity()
         self.weights = Tap()
 
     def forward(
