@@ -8,14 +8,19 @@ from weft.training.muon import Muon, orthogonalise
 
 @pytest.mark.parametrize("shape", [(16, 16), (8, 24), (24, 8)])
 def test_updates_are_pytorchs(shape: tuple[int, int], monkeypatch: pytest.MonkeyPatch) -> None:
-    """PyTorch's iterates in bfloat16, so that ours has to for the comparison."""
+    """Momentum, decay and size, that is: the iteration itself is another one, and here the same for both."""
+
+    def ours_alone(gradient: torch.Tensor, *_: object) -> torch.Tensor:
+        return orthogonalise(gradient[None], dtype=torch.float32)[0]
+
+    monkeypatch.setattr("torch.optim._muon._zeropower_via_newtonschulz", ours_alone)
     torch.manual_seed(0)
     start = [torch.randn(shape) for _ in range(3)]
     ours = [torch.nn.Parameter(matrix.clone()) for matrix in start]
     theirs = [torch.nn.Parameter(matrix.clone()) for matrix in start]
     settings = {"lr": 0.02, "weight_decay": 0.1}
     optimizers = [
-        Muon(ours, momentum=0.95, dtype=torch.bfloat16, **settings),
+        Muon(ours, momentum=0.95, **settings),
         torch.optim.Muon(theirs, momentum=0.95, adjust_lr_fn="match_rms_adamw", **settings),
     ]
     for _ in range(4):
@@ -26,15 +31,28 @@ def test_updates_are_pytorchs(shape: tuple[int, int], monkeypatch: pytest.Monkey
             optimizer.step()
     for one, other, before in zip(ours, theirs, start, strict=True):
         assert (one - before).abs().max() > 0.01
-        torch.testing.assert_close(one, other, atol=2e-3, rtol=0)
+        torch.testing.assert_close(one, other, atol=1e-5, rtol=0)
 
 
 @pytest.mark.parametrize("shape", [(16, 16), (8, 24), (24, 8)])
 def test_singular_values_come_near_one(shape: tuple[int, int]) -> None:
     torch.manual_seed(0)
     found = torch.linalg.svdvals(orthogonalise(torch.randn(5, *shape), dtype=torch.float32))
-    assert found.min() > 0.3
+    assert found[found > 0.12].min() > 0.5  # one of eighty begins below the range
+
     assert found.max() < 1.3
+
+
+def test_singular_vectors_stay() -> None:
+    torch.manual_seed(0)
+    matrix = torch.randn(1, 8, 24)
+    left, _, right = torch.linalg.svd(matrix, full_matrices=False)
+    turned = left.mT @ orthogonalise(matrix, dtype=torch.float32) @ right.mT
+    torch.testing.assert_close(turned, torch.diag_embed(turned.diagonal(dim1=-2, dim2=-1)), atol=1e-5, rtol=0)
+
+
+def test_a_matrix_of_zeros_stays_one() -> None:
+    assert not orthogonalise(torch.zeros(2, 8, 8), dtype=torch.float32).any()
 
 
 def test_a_batch_is_its_matrices_one_by_one() -> None:

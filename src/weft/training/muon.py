@@ -9,23 +9,26 @@ from torch.nn import Parameter
 
 __all__ = ["Muon", "orthogonalise"]
 
-# Quintic Newton-Schulz coefficients: slope at zero as steep as convergence to [0.7, 1.2] allows.
-COEFFICIENTS = (3.4445, -4.7750, 2.0315)
-ITERATIONS = 5
-EPSILON = 1e-7
+# Three odd polynomials a·s + b·s³ + c·s⁵, each the minimax approximation of 1 on the range of singular values which the one
+# before it leaves, from [0.01, 1] to within 0.27 of 1 (Amsel et al. 2025, "The Polar Express", section 3).
+COEFFICIENTS = ((8.0934, -23.6205, 17.4462), (3.6366, -2.7219, 0.5365), (2.6613, -1.9772, 0.4526))
+SMALLEST = 1e-14  # of a squared norm, that a matrix of zeros may stay one
 
 
 def orthogonalise(matrices: Tensor, *, dtype: torch.dtype) -> Tensor:
     """Move the singular values of each of (N, R, C) matrices towards 1, computing in `dtype`.
 
-    Newton-Schulz iteration (Jordan et al. 2024, "Muon: an optimizer for hidden layers in neural networks").
+    Newton-Schulz iteration (Jordan et al. 2024, "Muon: an optimizer for hidden layers in neural networks"). A matrix is
+    scaled by the fourth root of the sum of its singular values' fourth powers, which bounds the largest of them more
+    closely than the Frobenius norm does: three iterations then do as well as five.
     """
-    a, b, c = COEFFICIENTS
     tall = matrices.shape[-2] > matrices.shape[-1]
     x = (matrices.mT if tall else matrices).to(dtype)
-    x = x / x.norm(dim=(-2, -1), keepdim=True).clamp(min=EPSILON)
-    for _ in range(ITERATIONS):
-        gram = x @ x.mT
+    gram = x @ x.mT  # (N, R, R)
+    size = gram.norm(dim=(-2, -1), keepdim=True).clamp(min=SMALLEST)
+    x, gram = x / size.sqrt(), gram / size
+    for number, (a, b, c) in enumerate(COEFFICIENTS):
+        gram = x @ x.mT if number else gram
         polynomial = torch.baddbmm(gram, gram, gram, beta=b, alpha=c)
         x = torch.baddbmm(x, polynomial, x, beta=a)
     return (x.mT if tall else x).to(matrices.dtype)
