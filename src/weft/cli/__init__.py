@@ -46,10 +46,16 @@ for order, (name, summary) in enumerate(COMMANDS.items()):
     app.command(f"weft.cli.{HOMES.get(name, f'{name}:app')}", name=name, help=summary, sort_key=order)
 
 
+# Threads that wait for each other turn in place: for so many turns, not the 300,000 that are usual, or a training step
+# takes a hundred times as long as soon as another program wants one of the processors.
+SPIN = {"GOMP_SPINCOUNT": "5000"}
+
+
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run one command and give its exit status: 0, 2 for the user's mistake, 1 for ours, 130 for Ctrl-C."""
     given = list(sys.argv[1:] if arguments is None else arguments)
     _speak_utf8()
+    os.environ.update(SPIN | os.environ)  # before torch is loaded
     try:
         check_arguments(given)
         status = app(given)
