@@ -181,6 +181,8 @@ class Trainer:
         plan = self.world.agree(decided)
         if plan == self.plan:
             return
+        if self.plan.steps is not None:
+            self._save()  # a resumed run begins after a change of its length, never before
         if self.world.leads:
             plan.save(self.folder / PLAN)
         self.world.wait()

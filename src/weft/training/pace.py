@@ -11,6 +11,8 @@ __all__ = ["Pace"]
 
 CALIBRATION = 12  # steps that are timed before a run given minutes guesses its length
 FORGETTING = 0.02  # batches differ, and the first steps are slow
+REVISION = 50  # steps after which a run that has minutes looks whether it is still on time
+LATE = 0.02  # of its minutes, that it may be late or early without a revision
 LAST_VALIDATIONS = 3  # the weights that a run may keep are each measured at its end
 
 
@@ -42,7 +44,7 @@ class Pace:
     def decide(self, plan: Plan, *, step: int) -> Plan:
         """The plan with whatever can be, and has to be, decided before this step."""
         if plan.steps is not None:
-            return plan
+            return self._revise(plan, step=step)
         config = self.config
         if config.minutes is None:
             return self._plan_of(config.steps or self._steps_of(config.epochs or 1.0))
@@ -55,9 +57,21 @@ class Pace:
             return plan._replace(validate_every=max(1, guess // config.validations))
         if self.elapsed < config.minutes * 60 * (1 - config.decay):
             return plan
-        per_step = self.seconds_per_step + self.seconds_per_validation / plan.validate_every
-        left = max(1, int((self.left - LAST_VALIDATIONS * self.seconds_per_validation) / per_step))
-        return plan._replace(decay_from=step, steps=step + left)
+        return plan._replace(decay_from=step, steps=step + self._steps_left(plan.validate_every))
+
+    def _revise(self, plan: Plan, *, step: int) -> Plan:
+        """Another length where the machine has become slower or faster since the plan was made: the minutes were promised."""
+        if self.config.minutes is None or plan.steps is None or plan.validate_every is None or step % REVISION:
+            return plan
+        left = self._steps_left(plan.validate_every)
+        wrong = abs(plan.steps - step - left) * self.seconds_per_step
+        return plan if wrong < LATE * self.config.minutes * 60 else plan._replace(steps=step + left)
+
+    def _steps_left(self, validate_every: int) -> int:
+        """The steps that fit into the time that is left, one at the least."""
+        per_step = self.seconds_per_step + self.seconds_per_validation / validate_every
+        seconds = self.left - LAST_VALIDATIONS * self.seconds_per_validation
+        return max(1, int(seconds / per_step)) if per_step else 1
 
     def expect(self, plan: Plan, *, step: int) -> tuple[int, float]:
         """The steps there will be and the seconds that are left, as far as one can tell."""
@@ -88,7 +102,8 @@ class Pace:
         }
 
     def load(self, state: dict[str, Any]) -> None:
-        """Go on from a checkpoint."""
+        """Go on from a checkpoint; the time it took to get here again is not the run's."""
+        self.began = time.monotonic()
         self.before = state["elapsed"]
         self.seconds_per_step = state["seconds_per_step"]
         self.seconds_per_validation = state["seconds_per_validation"]
