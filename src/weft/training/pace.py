@@ -60,8 +60,13 @@ class Pace:
         return plan._replace(decay_from=step, steps=step + self._steps_left(plan.validate_every))
 
     def _revise(self, plan: Plan, *, step: int) -> Plan:
-        """Another length where the machine has become slower or faster since the plan was made: the minutes were promised."""
-        if self.config.minutes is None or plan.steps is None or plan.validate_every is None or step % REVISION:
+        """Another length where the machine has become slower or faster since the plan was made."""
+        if (
+            self.config.minutes is None
+            or plan.steps is None
+            or plan.validate_every is None
+            or step % REVISION
+        ):
             return plan
         left = self._steps_left(plan.validate_every)
         wrong = abs(plan.steps - step - left) * self.seconds_per_step
