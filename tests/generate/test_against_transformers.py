@@ -74,9 +74,7 @@ def ours(model: MarianMTModel, source: Tensor, **fields: Any) -> list[list[Hypot
     config = SearchConfig(**{"banned": ((PAD,),)} | fields)
     predictor = MarianPredictor(model, source)
     with torch.inference_mode():
-        return search(
-            predictor, config, SPECIAL, sentences=SENTENCES, limit=LIMIT, device=torch.device("cpu")
-        )
+        return search(predictor, config, SPECIAL, limits=[LIMIT] * SENTENCES, device=torch.device("cpu"))
 
 
 def theirs(model: MarianMTModel, source: Tensor, **fields: Any) -> tuple[list[list[int]], list[float] | None]:

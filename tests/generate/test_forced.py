@@ -32,7 +32,7 @@ class Bigrams:
 
 def found(limit: int = 8, **fields: object) -> list[list[Hypothesis]]:
     config = SearchConfig.model_validate({"beams": 6, "banned": ((0,), (1,))} | fields)
-    return search(Bigrams(), config, SPECIAL, sentences=5, limit=limit, device=torch.device("cpu"))
+    return search(Bigrams(), config, SPECIAL, limits=[limit] * 5, device=torch.device("cpu"))
 
 
 def contains(tokens: list[int], word: tuple[int, ...]) -> bool:

@@ -95,7 +95,7 @@ def test_cached_logits_are_those_of_a_full_forward_for_beams_that_move(
     beams, steps = 2, 6
     draw = torch.Generator().manual_seed(0)
     with torch.no_grad():
-        predictor = Seq2SeqPredictor(model, source, capacity=steps)
+        predictor = Seq2SeqPredictor(model, [source], capacity=steps)
         tokens = torch.full((3 * beams, 1), START)
         for _ in range(steps):
             logits = predictor.predict(tokens[:, -1:])
@@ -128,6 +128,38 @@ def test_outputs_do_not_depend_on_the_batch(search: SearchConfig, dtype: torch.d
     between = generate(model, lines[:9] + mixed + lines[9:20], search)
     assert between[:9] + between[20:] == expected[:20]
     assert between[9:20] == [generate(model, [line], search)[0] for line in mixed]
+
+
+@pytest.mark.parametrize("beams", [1, 5])
+def test_wide_heads_and_odd_lengths_do_not_depend_on_the_batch(beams: int) -> None:
+    """Where kernels round by where in memory a matrix begins, or by how it is laid out."""
+    model = make_model(position="rotary", width=128, heads=2)
+    search = SearchConfig(beams=beams)
+    lines = sources(count=24, lengths=(9, 11, 14))
+    together = generate(model, lines, search)
+    assert len({len(each[0].tokens) for each in together}) > 3  # some leave early
+    assert [generate(model, [line], search)[0] for line in lines] == together
+
+
+def test_sources_of_all_lengths_share_batches_but_where_a_limit_forces_something(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    model = make_model()
+    lines = sources(count=12, lengths=(3, 5, 7))
+    batches: list[list[int]] = []
+    begin = Seq2SeqPredictor.__init__
+
+    def counted(
+        self: Seq2SeqPredictor, model: Seq2Seq, sources: list[torch.Tensor], *, capacity: int
+    ) -> None:
+        batches.append([source.shape[1] for source in sources])
+        begin(self, model, sources, capacity=capacity)
+
+    monkeypatch.setattr(Seq2SeqPredictor, "__init__", counted)
+    generate(model, lines, SearchConfig())
+    generate(model, lines, SearchConfig(force_end=True))
+    generate(model, lines, SearchConfig(force_end=True, max_length=6))
+    assert batches == [[7, 5, 3], [7], [5], [3], [7, 5, 3]]
 
 
 @pytest.mark.parametrize("threads", [1, 2, 3, 8])

@@ -1,8 +1,8 @@
 """From a list of sources to each one's best outputs: in order, and independent of one another."""
 
 import hashlib
-from collections import defaultdict
 from collections.abc import Iterator, Sequence
+from itertools import chain, groupby
 
 import torch
 from jaxtyping import Float
@@ -29,9 +29,10 @@ def generate(
 ) -> list[list[Hypothesis]]:
     """Each source's hypotheses, the best first, up to `config.nbest` of them.
 
-    Only sources of equal length share a batch, of `batch_tokens` source tokens at the most, so that nothing
-    is padded and no output depends on its neighbours. A sampled output depends on the model, the source, the
-    configuration and its number among the `nbest` alone: the same source twice gives the same outputs twice.
+    A batch holds `batch_tokens` source tokens at the most. Its sources of each length are read by themselves, so that
+    nothing is padded and no output depends on its neighbours; all are written together, since a step on many rows
+    takes little longer than on few. A sampled output depends on the model, the source, the configuration and its
+    number among the `nbest` alone: the same source twice gives the same outputs twice.
     """
     _check(model.config, config)
     samples = config.nbest if config.sample else 1
@@ -40,7 +41,7 @@ def generate(
     model.eval()
     try:
         with torch.inference_mode():
-            for batch in _batches(sources, samples=samples, tokens=batch_tokens):
+            for batch in _batches(sources, config, samples=samples, tokens=batch_tokens):
                 results = _generate_batch(
                     model, [(sources[index], sample) for index, sample in batch], config
                 )
@@ -66,51 +67,65 @@ def _check(model: ModelConfig, config: SearchConfig) -> None:
 
 
 def _batches(
-    sources: Sequence[Sequence[int]], *, samples: int, tokens: int
+    sources: Sequence[Sequence[int]], config: SearchConfig, *, samples: int, tokens: int
 ) -> Iterator[list[tuple[int, int]]]:
-    """Indices of sources of equal length, each with the number of its sample.
+    """Indices of sources, each with the number of its sample, sorted by length.
 
-    The longest come first: if they fit into memory, all do.
+    The longest come first: if they fit into memory, all do. Where the search forces something, only sources with the
+    same maximum length share a batch.
     """
-    groups: dict[int, list[tuple[int, int]]] = defaultdict(list)
     for index, source in enumerate(sources):
         if not source:
             raise UserError(f"source {index} has no tokens, not even an end token")
-        groups[len(source)] += [(index, sample) for sample in range(samples)]
-    for length in sorted(groups, reverse=True):
-        size = max(1, tokens // length)
-        for start in range(0, len(groups[length]), size):
-            yield groups[length][start : start + size]
+    forces = bool(config.force_end or config.forced)
+    batch: list[tuple[int, int]] = []
+    room, limit = tokens, 0
+    for index in sorted(range(len(sources)), key=lambda index: -len(sources[index])):
+        length = len(sources[index])
+        for sample in range(samples):
+            if batch and (length > room or (forces and config.limit(length) != limit)):
+                yield batch
+                batch, room = [], tokens
+            batch.append((index, sample))
+            room, limit = room - length, config.limit(length)
+    if batch:
+        yield batch
 
 
 def _generate_batch(
     model: Seq2Seq, batch: list[tuple[Sequence[int], int]], config: SearchConfig
 ) -> list[list[Hypothesis]]:
-    """Hypotheses for sources of one length."""
-    filled = batch + [batch[-1]] * (-len(batch) % SENTENCES_TOGETHER)
-    device = next(model.parameters()).device
-    source = torch.tensor([list(tokens) for tokens, _ in filled], device=device)
-    limit = min(config.limit(source.shape[1]), model.config.max_length)
+    """Hypotheses for sources that are sorted by length."""
+    device = model.device
+    groups = [list(group) for _, group in groupby(batch, key=lambda each: len(each[0]))]
+    filled = [group + [group[-1]] * (-len(group) % SENTENCES_TOGETHER) for group in groups]
+    wanted = [
+        row < len(group) for group, rows in zip(groups, filled, strict=True) for row in range(len(rows))
+    ]
+    limits = [
+        min(config.limit(len(tokens)), model.config.max_length) for rows in filled for tokens, _ in rows
+    ]
+    sources = [torch.tensor([list(tokens) for tokens, _ in rows], device=device) for rows in filled]
     results = search(
-        Seq2SeqPredictor(model, source, capacity=limit),
+        Seq2SeqPredictor(model, sources, capacity=max(limits)),
         config,
         model.config.special,
-        sentences=len(filled),
-        limit=limit,
+        limits=limits,
         device=device,
         together=SENTENCES_TOGETHER,
-        uniforms=_uniforms(filled, config, limit=limit).to(device) if config.sample else None,
+        wanted=torch.tensor(wanted, device=device),
+        uniforms=_uniforms(list(chain(*filled)), config, limits=limits).to(device) if config.sample else None,
     )
-    return results[: len(batch)]
+    return [hypotheses for hypotheses, real in zip(results, wanted, strict=True) if real]
 
 
 def _uniforms(
-    batch: list[tuple[Sequence[int], int]], config: SearchConfig, *, limit: int
+    batch: list[tuple[Sequence[int], int]], config: SearchConfig, *, limits: Sequence[int]
 ) -> Float[Tensor, "M L"]:
-    """Numbers in [0, 1) that depend on nothing but the seed, the source and the sample's number."""
-    rows = []
-    for source, sample in batch:
+    """Numbers in [0, 1), up to each row's limit, that depend on nothing but the seed, the source and the sample's number."""
+    rows = torch.zeros(len(batch), max(limits), dtype=torch.float64)
+    for row, (source, sample), limit in zip(rows, batch, limits, strict=True):
         digest = hashlib.blake2b(repr((config.seed, sample, list(source))).encode(), digest_size=8).digest()
         generator = torch.Generator().manual_seed(int.from_bytes(digest, "little") >> 1)
-        rows.append(torch.rand(limit, generator=generator, dtype=torch.float64))
-    return torch.stack(rows)
+        row[:limit] = torch.rand(limit, generator=generator, dtype=torch.float64)
+    return rows

@@ -1,6 +1,7 @@
 """The bookkeeping of a search: what runs, what is finished, and which sentences are over."""
 
 import math
+from collections.abc import Sequence
 from typing import NamedTuple
 
 import torch
@@ -36,13 +37,14 @@ class Beams:
         config: SearchConfig,
         special: SpecialTokens,
         *,
-        sentences: int,
-        limit: int,
+        limits: Sequence[int],
         device: torch.device,
     ) -> None:
+        sentences, limit = len(limits), max(limits)
         self.config = config
         self.end = special.end
-        self.limit = limit
+        self.limits = torch.tensor(limits, device=device)
+        self.longest = torch.tensor([config.normaliser(each) for each in limits], device=device)
         self.length = 0  # tokens generated so far
         self.tokens = torch.full((sentences, 1, limit + 1), special.start, device=device)
         self.logprobs = torch.zeros((sentences, 1, limit), device=device)
@@ -70,7 +72,7 @@ class Beams:
         """Take a step; gives the beam that each running hypothesis goes on from."""
         ends = candidates.tokens == self.end
         first = Candidates(*(field[:, : self.config.beams] for field in candidates))
-        finished = ends[:, : self.config.beams] | (self.length + 1 == self.limit)
+        finished = ends[:, : self.config.beams] | self.limits.eq(self.length + 1)[:, None]
         finished = finished & (first.totals > -math.inf)
         if finished.any():
             self._finish(first, finished)
@@ -99,7 +101,7 @@ class Beams:
                 found.append(Hypothesis(output, score, logprobs[:length], ended))
         if not found:
             raise UserError(
-                f"no output of at most {self.limit} tokens obeys all that is banned, forced and required: "
+                f"no output of at most {int(self.limits[sentence])} tokens obeys all that is banned, forced and required: "
                 "relax one of them"
             )
         return found[: self.config.nbest]
@@ -128,10 +130,10 @@ class Beams:
         """Whether no running hypothesis can, or by `early_stopping` may, displace a finished one."""
         worst = self.finished_scores[:, -1]
         full = worst > -math.inf
-        if self.length == self.limit:
-            return torch.ones_like(full)
+        at_limit = self.limits.eq(self.length)
         stopping = self.config.early_stopping
         if stopping is True or self.config.beams == 1:
-            return full
-        length = self.limit if stopping == "never" and self.config.length_penalty > 0 else self.length
-        return full & (self.totals.amax(1) / self.config.normaliser(length) <= worst)
+            return full | at_limit
+        at_any_length = stopping == "never" and self.config.length_penalty > 0
+        normaliser = self.longest if at_any_length else self.config.normaliser(self.length)
+        return (full & (self.totals.amax(1) / normaliser <= worst)) | at_limit

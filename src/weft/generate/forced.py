@@ -56,7 +56,7 @@ def forced_candidates(logprobs: Float[Tensor, "B V"], state: Beams, *, words: Wo
     """
     sentences, beams = state.totals.shape
     size = 2 * beams
-    last = state.length + 1 == state.limit
+    last = state.length + 1 == int(state.limits[0])
     best = logprobs.topk(min(size, logprobs.shape[-1])).indices.view(sentences, beams, -1).tolist()
     values = logprobs.view(sentences, beams, -1)
     sums = state.totals.tolist()

@@ -1,5 +1,7 @@
 """The search loop: greedy, beam search and sampling differ in how a step's candidates are chosen alone."""
 
+from collections.abc import Sequence
+
 import torch
 from jaxtyping import Bool, Float, Int
 from torch import Tensor
@@ -16,27 +18,32 @@ from weft.generate.sampling import draw, truncate
 
 __all__ = ["search"]
 
+WORTH_LEAVING = 0.9
+
 
 def search(
     predictor: Predictor,
     config: SearchConfig,
     special: SpecialTokens,
     *,
-    sentences: int,
-    limit: int,
+    limits: Sequence[int],
     device: torch.device,
     together: int = 1,
+    wanted: Bool[Tensor, " M"] | None = None,
     uniforms: Float[Tensor, "M L"] | None = None,
 ) -> list[list[Hypothesis]]:
-    """Each sentence's hypotheses, the best first, of at most `limit` tokens.
+    """Each sentence's hypotheses, the best first, of at most as many tokens as its limit says.
 
-    Sentences that are over leave the predictor's batch, as long as a multiple of `together` stays. `uniforms`
-    are the numbers in [0, 1) by which sampling draws each token; without them, nothing is drawn.
+    Sentences that are over leave the predictor's batch, as long as a multiple of `together` stays; those that are not
+    `wanted` were never in it but to make up that number. What is forced needs one limit for all. `uniforms` are the
+    numbers in [0, 1) by which sampling draws each token; without them, nothing is drawn.
     """
-    beams = Beams(config, special, sentences=sentences, limit=limit, device=device)
-    processors = make_processors(config, special, limit=limit, device=device)
-    found: list[list[Hypothesis]] = [[] for _ in range(sentences)]
-    numbers = torch.arange(sentences, device=device)  # of the sentences in the batch
+    beams = Beams(config, special, limits=limits, device=device)
+    if wanted is not None:
+        beams.over = ~wanted
+    processors = make_processors(config, special, limit=max(limits), device=device)
+    found: list[list[Hypothesis]] = [[] for _ in limits]
+    numbers = torch.arange(len(limits), device=device)  # of the sentences in the batch
     while True:
         scores = predictor.predict(beams.last).float()
         if config.beams > 1 or config.forced:  # as in Hugging Face, whose other searches process logits
@@ -89,7 +96,12 @@ def _take(
 
 
 def _staying(over: Bool[Tensor, " M"], *, together: int) -> Int[Tensor, " R"]:
-    """The sentences to go on with: those that are not over, filled up to a multiple of `together`."""
+    """The sentences to go on with: those that are not over, filled up to a multiple of `together`.
+
+    All of them where few are over: to leave costs a copy of what all the others have read.
+    """
     running = len(over) - int(over.sum())
     size = min(len(over), -(-running // together) * together)
+    if size > len(over) * WORTH_LEAVING:
+        size = len(over)
     return over.byte().argsort(stable=True)[:size].sort().values

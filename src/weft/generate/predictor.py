@@ -1,11 +1,13 @@
 """What the search asks of a model: the scores of the next token, for rows that it may reorder and drop."""
 
+from collections.abc import Sequence
 from typing import Protocol
 
+import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
-from weft.models.seq2seq import Memory, Seq2Seq
+from weft.models.seq2seq import Seq2Seq
 
 __all__ = ["Predictor", "Seq2SeqPredictor"]
 
@@ -27,11 +29,15 @@ class Predictor(Protocol):
 
 
 class Seq2SeqPredictor:
-    """An encoder-decoder model that has read a batch of sources of one length, so that nothing is padded."""
+    """An encoder-decoder model that has read sources, those of each length apart, so that nothing is padded.
 
-    def __init__(self, model: Seq2Seq, source: Int[Tensor, "M S"], *, capacity: int) -> None:
+    The decoder's rows, of whatever source, are read together: only what attends to the sources goes length by length.
+    """
+
+    def __init__(self, model: Seq2Seq, sources: Sequence[Int[Tensor, "_ _"]], *, capacity: int) -> None:
         self.model = model
-        self.memory = model.encode(source)
+        self.memory = [model.encode(source) for source in sources]
+        self.sizes = [len(source) for source in sources]
         self.cache = model.new_cache(capacity)
 
     def predict(self, tokens: Int[Tensor, "B T"]) -> Float[Tensor, "B V"]:
@@ -44,6 +50,10 @@ class Seq2SeqPredictor:
         self.cache.reorder(rows)
 
     def keep(self, sentences: Int[Tensor, " M"]) -> None:
-        """Drop the memory of the others."""
-        self.memory = Memory(self.memory.states.index_select(0, sentences), None)
-        self.cache.keep_memory(sentences)
+        """Drop the keys and values of the others' memory; the memory itself is not read again."""
+        ends = torch.tensor(self.sizes).cumsum(0)
+        counts = torch.searchsorted(sentences.cpu(), ends).diff(prepend=torch.tensor([0])).tolist()
+        starts = (ends - torch.tensor(self.sizes)).tolist()
+        rows = [part - start for part, start in zip(torch.split(sentences, counts), starts, strict=True)]
+        self.cache.keep_memory(rows)
+        self.sizes = [count for count in counts if count]

@@ -44,15 +44,15 @@ class Seq2Seq(nn.Module):
         return Memory(states, keep)
 
     def decode(
-        self, target: Int[Tensor, "B T"], memory: Memory, *, cache: KVCache | None = None
+        self, target: Int[Tensor, "B T"], memory: Memory | list[Memory], *, cache: KVCache | None = None
     ) -> Float[Tensor, "B T D"]:
         """Hidden states of the target tokens, each of which sees the memory and the tokens up to itself.
 
-        Each row of memory serves B / M neighbouring rows of `target`. With `cache`, `target` holds the new tokens alone.
+        Each row of memory serves B / M neighbouring rows of `target`. Sources of several lengths that were read without
+        padding are a memory each, one after the other. With `cache`, `target` holds the new tokens alone.
         """
-        out: Tensor = self.decoder(
-            self.target_embedding(target), memory.states, memory_keep=memory.keep, cache=cache
-        )
+        states, keep = memory if isinstance(memory, Memory) else ([each.states for each in memory], None)
+        out: Tensor = self.decoder(self.target_embedding(target), states, memory_keep=keep, cache=cache)
         return out
 
     def logits(self, hidden: Float[Tensor, "*N D"]) -> Float[Tensor, "*N V"]:

@@ -1,5 +1,9 @@
 """Multi-head attention: self or cross, causal or not, with grouped heads; one class for every family."""
 
+from collections.abc import Sequence
+from functools import partial
+
+import torch
 from jaxtyping import Bool, Float, Int
 from torch import Tensor, nn
 
@@ -38,7 +42,7 @@ class Attention(nn.Module):
     def forward(
         self,
         x: Float[Tensor, "B T D"],
-        memory: Float[Tensor, "M S D"] | None = None,
+        memory: Float[Tensor, "M S D"] | Sequence[Float[Tensor, "_ _ D"]] | None = None,
         *,
         position: Position | None = None,
         positions: Int[Tensor, "*B T"] | None = None,
@@ -50,34 +54,51 @@ class Attention(nn.Module):
         """Attend from `x` to itself, or to `memory`.
 
         With `memory`, each of its M rows may serve several neighbouring rows of `x` (the beams of a sentence): B is a
-        multiple of M, and the memory is never copied. With `cache`, `x` holds the new tokens alone, and the memory's
-        keys and values are made once.
+        multiple of M, and the memory is never copied. Memories of different lengths S come as several, whose rows
+        follow each other in `x`. With `cache`, `x` holds the new tokens alone, and the memory's keys and values are
+        made once.
         """
         rows, length, width = x.shape
-        q = self._split(self.query(x), rows if memory is None else memory.shape[0])
-        q = self.query_norm(q)
+        q = self.query(x)
+        dropout = self.dropout if self.training else 0.0
+        attending = partial(attend, mask=mask, causal=causal, bias=bias, dropout=dropout, tap=self.weights)
         if memory is not None:
-            k, v = self._of_memory(memory, cache)
+            kept = self._of_memory([memory] if isinstance(memory, Tensor) else memory, cache)
+            beams = rows // sum(len(k) for k, _ in kept)
+            parts = q.split([beams * len(k) for k, _ in kept])
+            mixed = [
+                attending(self.query_norm(self._split(part, len(k))), k, v)
+                for part, (k, v) in zip(parts, kept, strict=True)
+            ]
         else:
+            q = self.query_norm(self._split(q, rows))
             k, v = self.key_norm(self._split(self.key(x), rows)), self._split(self.value(x), rows)
             if position is not None and positions is not None:
                 q, k = position.rotate(q, positions), position.rotate(k, positions)
             if cache is not None:
                 k, v = cache.extend(k, v)
-        dropout = self.dropout if self.training else 0.0
-        mixed = attend(q, k, v, mask=mask, causal=causal, bias=bias, dropout=dropout, tap=self.weights)
-        joined: Tensor = self.output(mixed.transpose(1, 2).reshape(rows, length, width))
-        return joined
+            mixed = [attending(q, k, v)]
+        joined = [part.transpose(1, 2).reshape(-1, length, width) for part in mixed]
+        out: Tensor = self.output(joined[0] if len(joined) == 1 else torch.cat(joined))
+        return out
 
-    def _of_memory(self, memory: Tensor, cache: LayerCache | None) -> tuple[Tensor, Tensor]:
+    def _of_memory(
+        self, memories: Sequence[Tensor], cache: LayerCache | None
+    ) -> Sequence[tuple[Tensor, Tensor]]:
         if cache is not None and cache.memory is not None:
             return cache.memory
-        rows = memory.shape[0]
-        k = self.key_norm(self._split(self.key(memory), rows))
-        v = self._split(self.value(memory), rows)
+        made = [
+            (
+                self.key_norm(self._split(self.key(memory), len(memory))),
+                self._split(self.value(memory), len(memory)),
+            )
+            for memory in memories
+        ]
         if cache is not None:
-            cache.memory = (k, v)
-        return k, v
+            # Laid out as they are once rows have left: kernels round by how their input lies in memory.
+            made = [(k.contiguous(), v.contiguous()) for k, v in made]
+            cache.memory = made
+        return made
 
     def _split(self, x: Tensor, rows: int) -> Tensor:
         """(B, T, heads·K) to (rows, heads, B·T / rows, K)."""

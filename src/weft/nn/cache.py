@@ -1,5 +1,7 @@
 """Keys and values kept from one decoding step to the next. Passed in, never stored on a module."""
 
+from collections.abc import Sequence
+
 import torch
 from jaxtyping import Float, Int
 from torch import Tensor
@@ -13,7 +15,7 @@ class LayerCache:
     def __init__(self, capacity: int) -> None:
         self.capacity = capacity
         self.length = 0
-        self.memory: tuple[Tensor, Tensor] | None = None
+        self.memory: Sequence[tuple[Tensor, Tensor]] | None = None  # one for each length of source
         self._keys: Tensor | None = None
         self._values: Tensor | None = None
 
@@ -39,10 +41,14 @@ class LayerCache:
             torch.index_select(store[:, :, : self.length], 0, rows, out=fresh[:, :, : self.length])
             setattr(self, name, fresh)
 
-    def keep_memory(self, rows: Int[Tensor, " R"]) -> None:
-        """Keep these rows of the encoder's memory."""
+    def keep_memory(self, rows: Sequence[Int[Tensor, " _"]]) -> None:
+        """Keep these rows of each of the encoder's memories; one that keeps no rows is gone."""
         if self.memory is not None:
-            self.memory = (self.memory[0].index_select(0, rows), self.memory[1].index_select(0, rows))
+            self.memory = [
+                (k, v) if len(some) == len(k) else (k.index_select(0, some), v.index_select(0, some))
+                for (k, v), some in zip(self.memory, rows, strict=True)
+                if len(some)
+            ]
 
     def trim(self, length: int) -> None:
         """Forget all tokens but the first `length`."""
@@ -64,7 +70,7 @@ class KVCache:
         for layer in self.layers:
             layer.reorder(rows)
 
-    def keep_memory(self, rows: Int[Tensor, " R"]) -> None:
+    def keep_memory(self, rows: Sequence[Int[Tensor, " _"]]) -> None:
         for layer in self.layers:
             layer.keep_memory(rows)
 

@@ -15,6 +15,7 @@ Kernel = Literal["plain", "sdpa"]
 
 # Up to this many scores a head, three plain products beat PyTorch's flash kernel on a CPU, forward and backward.
 PLAIN_SCORES = 128 * 128
+LINE = 16  # numbers in a cache line, of four bytes each
 
 
 def choose_kernel(device: torch.device, *, queries: int, keys: int, weights_wanted: bool) -> Kernel:
@@ -74,7 +75,12 @@ def _plain(
     heads, head_width = q.shape[1], q.shape[3]
     if k.shape[1] != heads:
         k, v = (t.repeat_interleave(heads // t.shape[1], dim=1) for t in (k, v))
-    scores = (q * head_width**-0.5) @ k.transpose(-1, -2)  # (B, H, T, S)
+    keys = k.shape[2]
+    if q.shape[2] > 1 and keys % LINE and k.device.type == "cpu" and not torch.is_grad_enabled():
+        # A product may round by where in a cache line its result begins: let it be the same place for every row of the
+        # batch, for what a row gives must not depend on its number.
+        k = functional.pad(k, (0, 0, 0, -keys % LINE))
+    scores = ((q * head_width**-0.5) @ k.transpose(-1, -2))[..., :keys]  # (B, H, T, S)
     if bias is not None:
         scores = scores + bias.to(scores.dtype)
     if mask is not None:

@@ -1,6 +1,6 @@
 """Blocks, and stacks of them: the body of every model but Transformer-XL."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import TypedDict, Unpack
 
 import torch
@@ -60,7 +60,7 @@ class Block(nn.Module):
     def forward(
         self,
         x: Float[Tensor, "B T D"],
-        memory: Float[Tensor, "M S D"] | None = None,
+        memory: Float[Tensor, "M S D"] | Sequence[Float[Tensor, "_ _ D"]] | None = None,
         *,
         memory_mask: Bool[Tensor, "M 1 1 S"] | None = None,
         cache: LayerCache | None = None,
@@ -88,7 +88,7 @@ class Stack(nn.Module):
     def forward(
         self,
         x: Float[Tensor, "B T D"],
-        memory: Float[Tensor, "M S D"] | None = None,
+        memory: Float[Tensor, "M S D"] | Sequence[Float[Tensor, "_ _ D"]] | None = None,
         *,
         mask: Mask | None = None,
         memory_keep: Bool[Tensor, "M S"] | None = None,
