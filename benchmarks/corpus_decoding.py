@@ -4,19 +4,19 @@ import os
 import time
 from collections.abc import Sequence
 from itertools import product
+from pathlib import Path
 from statistics import mean, median
-
-import torch
 
 import weft
 from benchmarks import ctranslate, huggingface
 from benchmarks.ctranslate import CTranslate, Group
 from benchmarks.huggingface import Shape
-from benchmarks.machine import seconds_of
+from benchmarks.machine import on_cores, seconds_of
 from benchmarks.multi30k import END, read_lines
 from benchmarks.report import Options, Row
 from weft.config import ModelConfig
 from weft.errors import UserError
+from weft.translator import Translator
 
 __all__ = ["run"]
 
@@ -28,44 +28,45 @@ PAUSE = 0.3
 
 
 def run(options: Options) -> list[Row]:
-    """Two rows, beam search and greedy: sentences a second, the median over rounds."""
+    """Beam search and greedy, on one core and on all: sentences a second, the median over rounds."""
     if options.data is None or options.run is None:
         raise UserError(
             "corpus_decoding needs Multi30k (set WEFT_DATA to the data sets' folder) and --run RUN"
         )
-    torch.set_num_threads(len(os.sched_getaffinity(0)))
     lines = read_lines(options.data / "multi30k" / "test_2016_flickr.de")
     translator = weft.load(options.run, device="cpu")
-    shape = _shape(translator.model.config)
-    sources = [[*tokens, END] for tokens in translator.tokenizer.encode(lines)]
-    rows = []
-    for beams in BEAMS:
-        lengths = [len(each.tokens) + 1 for each in translator.translate(lines, beams=beams)]
-        peer, groups, settings = _fastest(shape, sources, lengths, beams=beams)
-        rates: dict[str, list[float]] = {"weft": [], "peer": []}
-        for _ in range(ROUNDS):
-            for name in rates:
-                time.sleep(PAUSE)
-                start = time.perf_counter()
-                if name == "weft":
-                    translator.translate(lines, beams=beams)
-                else:
-                    peer.decode(groups, beams=beams)
-                rates[name].append(len(lines) / (time.perf_counter() - start))
-        rows.append(
-            Row(
-                benchmark="corpus_decoding",
-                what=f"beam {beams}" if beams > 1 else "greedy",
-                work=f"test_2016_flickr, {len(lines)} sentences, {sum(lengths)} tokens written",
-                unit="sentences/s",
-                weft=median(rates["weft"]),
-                weft_settings=f"defaults, {options.run}, from text to text",
-                peer="CTranslate2",
-                peer_value=median(rates["peer"]),
-                peer_settings=settings,
-            )
-        )
+    rows: list[Row] = []
+    for cores, beams in product(sorted({1, len(os.sched_getaffinity(0))}), BEAMS):
+        with on_cores(cores):
+            rows.append(_compare(translator, lines, beams=beams, cores=cores, run=options.run))
     return rows
+
+
+def _compare(translator: Translator, lines: list[str], *, beams: int, cores: int, run: Path) -> Row:
+    sources = [[*tokens, END] for tokens in translator.tokenizer.encode(lines)]
+    lengths = [len(each.tokens) + 1 for each in translator.translate(lines, beams=beams)]
+    peer, groups, settings = _fastest(_shape(translator.config.model), sources, lengths, beams=beams)
+    rates: dict[str, list[float]] = {"weft": [], "peer": []}
+    for _ in range(ROUNDS):
+        for name in rates:
+            time.sleep(PAUSE)
+            start = time.perf_counter()
+            if name == "weft":
+                translator.translate(lines, beams=beams)
+            else:
+                peer.decode(groups, beams=beams)
+            rates[name].append(len(lines) / (time.perf_counter() - start))
+    return Row(
+        benchmark="corpus_decoding",
+        what=f"{f'beam {beams}' if beams > 1 else 'greedy'}, {cores} core{'s' * (cores > 1)}",
+        work=f"test_2016_flickr, {len(lines)} sentences, {sum(lengths)} tokens written",
+        unit="sentences/s",
+        weft=median(rates["weft"]),
+        weft_settings=f"defaults, {run}, from text to text",
+        peer="CTranslate2",
+        peer_value=median(rates["peer"]),
+        peer_settings=settings,
+    )
 
 
 def _shape(config: ModelConfig) -> Shape:

@@ -1,4 +1,7 @@
-"""Decoding tokens a second of one batch at a large shape: weft, CTranslate2 int8 and Hugging Face in turn."""
+"""Decoding tokens a second of one batch at a large shape: weft, CTranslate2 int8 and Hugging Face in turn.
+
+Each has one core to itself while the others wait, and then all of them.
+"""
 
 import os
 import time
@@ -12,7 +15,7 @@ from transformers import MarianMTModel
 from benchmarks import ctranslate, huggingface, weft_model
 from benchmarks.ctranslate import CTranslate
 from benchmarks.huggingface import Shape
-from benchmarks.machine import fast_dtypes, seconds_of
+from benchmarks.machine import fast_dtypes, on_cores, seconds_of
 from benchmarks.multi30k import END
 from benchmarks.report import Options, Row
 from weft.models.seq2seq import Seq2Seq
@@ -33,8 +36,15 @@ Decode = Callable[[], object]
 
 
 def run(options: Options) -> list[Row]:
-    """Two rows a peer, beam search and greedy: generated tokens a second, the median over rounds."""
-    torch.set_num_threads(len(os.sched_getaffinity(0)))
+    """Two rows a peer, beam search and greedy, on one core and on all: generated tokens a second, the median over rounds."""
+    rows: list[Row] = []
+    for cores in sorted({1, len(os.sched_getaffinity(0))}):
+        with on_cores(cores):
+            rows += _compare(cores)
+    return rows
+
+
+def _compare(cores: int) -> list[Row]:
     torch.manual_seed(0)
     sources = [[*torch.randint(4, SHAPE.vocabulary, (LENGTH - 1,)).tolist(), END] for _ in range(SENTENCES)]
     model = huggingface.make_model(SHAPE, dropout=0.0, attention="sdpa").eval()
@@ -49,7 +59,7 @@ def run(options: Options) -> list[Row]:
         rows += [
             Row(
                 benchmark="decoding",
-                what=f"beam {beams}" if beams > 1 else "greedy",
+                what=f"{f'beam {beams}' if beams > 1 else 'greedy'}, {cores} core{'s' * (cores > 1)}",
                 work=f"{SHAPE}, {SENTENCES} sentences of {LENGTH} tokens, {LENGTH} new tokens each",
                 unit="tokens/s",
                 weft=rates["weft"],

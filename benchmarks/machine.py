@@ -17,6 +17,7 @@ __all__ = [
     "fast_dtypes",
     "matmul_precision",
     "on_core",
+    "on_cores",
     "processor",
     "seconds_of",
     "seconds_since_start",
@@ -79,6 +80,21 @@ def matmul_precision(precision: str) -> Iterator[None]:
         yield
     finally:
         torch.set_float32_matmul_precision(before)
+
+
+@contextmanager
+def on_cores(count: int) -> Iterator[None]:
+    """Both sides of a comparison kept to this many cores: torch's threads, and all that start meanwhile."""
+    allowed, threads = os.sched_getaffinity(0), torch.get_num_threads()
+    torch.set_num_threads(count)
+    if count < len(allowed):
+        os.sched_setaffinity(0, sorted(allowed)[-count:])
+    try:
+        yield
+    finally:
+        if count < len(allowed):
+            os.sched_setaffinity(0, allowed)
+        torch.set_num_threads(threads)
 
 
 def on_core(core: int, command: list[str]) -> tuple[list[str], dict[str, str]]:

@@ -51,10 +51,10 @@ def test_decoding(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setattr(decoding, "ROUNDS", 1)
     rows = decoding.run(Options(data=None, work=tmp_path))
     assert [(row.what, row.peer) for row in rows] == [
-        ("beam 4", "CTranslate2"),
-        ("beam 4", "Hugging Face"),
-        ("greedy", "CTranslate2"),
-        ("greedy", "Hugging Face"),
+        ("beam 4, 1 core", "CTranslate2"),
+        ("beam 4, 1 core", "Hugging Face"),
+        ("greedy, 1 core", "CTranslate2"),
+        ("greedy, 1 core", "Hugging Face"),
     ]
     assert all(row.weft > 0 and row.peer_value > 0 for row in rows)
     assert "int8" in rows[0].peer_settings
@@ -79,7 +79,7 @@ def test_corpus_decoding(monkeypatch: pytest.MonkeyPatch, tmp_path: Path, weft_d
     )
     monkeypatch.setattr(corpus_decoding, "ROUNDS", 1)
     rows = corpus_decoding.run(Options(data=tmp_path, work=tmp_path, run=tmp_path / "run"))
-    assert [row.what for row in rows] == ["beam 4", "greedy"]
+    assert [row.what for row in rows] == ["beam 4, 1 core", "greedy, 1 core"]
     assert all(row.weft > 0 and row.peer_value > 0 for row in rows)
     assert "5 sentences" in rows[0].work
     assert "random weights" in rows[0].peer_settings
