@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from functools import partial
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import Any
+from typing import Any, Literal
 
 import torch
 from tokenizers import Tokenizer as Backend
@@ -17,6 +17,7 @@ from weft.errors import UserError, suggest
 from weft.families import export_folder, import_folder
 from weft.families.marian_tokenizer import MarianTokenizer
 from weft.models.seq2seq import Seq2Seq
+from weft.nn.int8 import quantize
 from weft.nn.precision import matmul_flops
 from weft.overrides import Settings, load_settings, validate
 from weft.recipes import Machine, Recipe, default_preset, resize
@@ -51,6 +52,7 @@ RUN = "run.json"  # what came of it: the resolved configuration, which alone rep
 DATA = "data"
 TOKENIZER = "tokenizer.json"
 TASKS = (TASK,)
+PRECISIONS = ("float32", "int8")
 
 
 def train(
@@ -116,14 +118,26 @@ def resume(run: str | Path, *, device: str | None = None, report: Reporter | Non
         return _run(folder, began=began, device=device, report=report, world=world)
 
 
-def load(path: str | Path, *, device: str | None = None) -> Translator:
-    """The model in a folder, ready for use; every file is checked against its checksum."""
+def load(
+    path: str | Path, *, device: str | None = None, precision: Literal["float32", "int8"] = "float32"
+) -> Translator:
+    """The model in a folder, ready for use; every file is checked against its checksum.
+
+    In int8 the linear layers are rounded to eight bits, on an x86 processor alone: about twice as fast where the model
+    is 512 wide, and no faster where it is 128 wide.
+    """
+    if precision not in PRECISIONS:
+        known = ", ".join(PRECISIONS)
+        raise UserError(f'no precision "{precision}"{suggest(precision, PRECISIONS)} (there are: {known})')
     folder = Path(path)
     verify(folder)
     config = _read_config(folder)
     model = Seq2Seq(config.model)
     model.load_state_dict(load_tensors(folder, _shapes(model)))
-    return Translator(config, model=model.to(_device(device)), tokenizer=_load_tokenizer(folder, config))
+    model = model.to(_device(device))
+    if precision == "int8":
+        model = quantize(model)
+    return Translator(config, model=model, tokenizer=_load_tokenizer(folder, config))
 
 
 def import_model(folder: str | Path, *, out: str | Path) -> None:
