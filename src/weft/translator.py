@@ -20,6 +20,7 @@ from weft.tasks.parallel import read_parallel
 from weft.tasks.translate import Direction, language_tag, pick_direction, score
 from weft.text.encode import Encoded, encode_lines
 from weft.text.tokenizer import Tokenizer
+from weft.text.words import spellings
 
 __all__ = ["Evaluation", "Translation", "Translator", "TranslatorConfig"]
 
@@ -119,18 +120,23 @@ class Translator:
         beams: int | None = None,
         nbest: int | None = None,
         truncate: bool = False,
+        banned_words: Sequence[str] = (),
+        forced_words: Sequence[str] = (),
         **search: Any,
     ) -> Translation | list[Translation] | list[list[Translation]]:
         """Translate one text or a list, whose order is kept; with `nbest`, a list of translations for each.
 
-        `search` takes any field of SearchConfig. A source that is longer than the model takes is cut only with
+        No output holds one of `banned_words`, and each holds all of `forced_words`: words or phrases as they are
+        written, capitals included. A longer word whose first tokens are a word's own counts as that word.
+        `search` takes any other field of SearchConfig. A source that is longer than the model takes is cut only with
         `truncate`; without it, it is refused, and the others are translated.
         """
         texts = [text] if isinstance(text, str) else list(text)
         direction = pick_direction(self.directions, from_language, to_language)
         sources = self._encode(texts, direction, cut=truncate)
         taken = [source.ids for source in sources if truncate or not source.over]
-        found = iter(self._search(taken, beams=beams, nbest=nbest or 1, **search))
+        words = {"banned_words": banned_words, "forced_words": forced_words}
+        found = iter(self._search(taken, beams=beams, nbest=nbest or 1, **words, **search))
         answers = [
             [self._translation(source, hypothesis) for hypothesis in next(found)]
             if truncate or not source.over
@@ -220,14 +226,38 @@ class Translator:
         )
 
     def _search(
-        self, sources: list[list[int]], *, beams: int | None, nbest: int, **search: Any
+        self,
+        sources: list[list[int]],
+        *,
+        beams: int | None,
+        nbest: int,
+        banned_words: Sequence[str] = (),
+        forced_words: Sequence[str] = (),
+        **search: Any,
     ) -> list[list[Hypothesis]]:
         options = {"beams": BEAMS, **self.config.generation, "nbest": nbest, **search}
+        banned = [spelling for word in _listed(banned_words) for spelling in self._spellings(word)]
+        forced = [self._spellings(word)[0] for word in _listed(forced_words)]
+        if banned:  # beside those of the model's own
+            options["banned"] = (*options.get("banned", ()), *banned)
+        if forced:
+            options["forced"] = (*options.get("forced", ()), *forced)
+            # With more beams than tokens, each bank of the search has room (see forced_candidates).
+            options["beams"] = max(options["beams"], sum(map(len, options["forced"])) + 1)
         if search.get("sample"):
             options.pop("beams")
         if beams is not None:
             options["beams"] = beams
         return generate(self.model, sources, validate(SearchConfig, options))
+
+    def _spellings(self, word: str) -> list[tuple[int, ...]]:
+        tokenizer = self.tokenizer
+        return spellings(
+            word,
+            encode=tokenizer.encode_targets if isinstance(tokenizer, MarianTokenizer) else tokenizer.encode,
+            start=self.config.model.special.start,
+            unknown=tokenizer.unk_id,
+        )
 
     def _translation(self, source: Encoded, hypothesis: Hypothesis) -> Translation:
         (text,) = self.tokenizer.decode([hypothesis.tokens])
@@ -258,3 +288,8 @@ class Translator:
         maps = attention(self.model, source, target_ids=target)
         tag = {0} if self.config.tags else set()
         return alignment(maps.cross, ignore={len(source) - 1} | tag)
+
+
+def _listed(words: Sequence[str]) -> Sequence[str]:
+    """The words; a single one may come without a list."""
+    return [words] if isinstance(words, str) else words

@@ -219,6 +219,8 @@ def test_options_reach_the_search(weft: Callable[..., Any], run: Path, calls: li
     }
     weft("translate", run, "a", "--nbest", "8")
     assert (calls[-1].beams, calls[-1].nbest) == (8, 8)
+    weft("translate", run, "a", "--ban", "dog", "--ban", "a cat", "--force", "house")
+    assert (calls[-1].banned_words, calls[-1].forced_words) == (["dog", "a cat"], ["house"])
     weft("translate", run, "a", "--sample", "--temperature", "0.7", "--top-k", "10", "--seed", "0")
     assert vars(calls[-1]).items() >= {"sample": True, "temperature": 0.7, "top_k": 10, "seed": 0}.items()
 

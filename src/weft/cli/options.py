@@ -19,6 +19,7 @@ Device = Annotated[
 Json = Annotated[bool, Parameter(name="--json", help="Report as JSON, for programs.")]
 
 DEFAULT_BEAMS = 5
+IN_PYTHON = {"beam": "beams", "ban": "banned_words", "force": "forced_words"}
 
 
 @Parameter(name="*", group=Group("Search", sort_key=1))
@@ -42,6 +43,10 @@ class Search:
         Above 1 makes tokens already used less likely.
     no_repeat_ngram
         Never repeat this many tokens in a row.
+    ban
+        A word or phrase that no translation may hold, as it is written. May be given more than once.
+    force
+        A word or phrase that every translation has to hold. May be given more than once.
     sample
         Draw translations at random instead of searching for the best.
     temperature
@@ -63,6 +68,8 @@ class Search:
     max_length: int | None = None
     repetition_penalty: float | None = None
     no_repeat_ngram: int | None = None
+    ban: list[str] | None = None
+    force: list[str] | None = None
     sample: bool = False
     temperature: float | None = None
     top_k: int | None = None
@@ -72,11 +79,9 @@ class Search:
 
     def keywords(self) -> dict[str, Any]:
         """What was given, by the names that Python has for it."""
-        given = {name: value for name, value in vars(self).items() if value is not None and name != "beam"}
+        given = {IN_PYTHON.get(name, name): value for name, value in vars(self).items() if value is not None}
         if not self.sample:
             del given["sample"]  # a model may have settings of its own
-        if self.beam is not None:
-            given["beams"] = self.beam
-        elif self.nbest > DEFAULT_BEAMS and not self.sample:
+        if self.beam is None and self.nbest > DEFAULT_BEAMS and not self.sample:
             given["beams"] = self.nbest
         return given
