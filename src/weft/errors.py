@@ -3,11 +3,15 @@
 from collections.abc import Iterable
 from difflib import get_close_matches
 
-__all__ = ["UserError", "suggest"]
+__all__ = ["Terminated", "UserError", "suggest"]
 
 
 class UserError(Exception):
     """What was wrong, where (file, line, field), and what to do about it, in one line."""
+
+
+class Terminated(KeyboardInterrupt):
+    """SIGTERM asked the process to end."""
 
 
 def suggest(word: str, known: Iterable[str]) -> str:

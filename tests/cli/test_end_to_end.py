@@ -13,6 +13,7 @@ import pytest
 
 from weft.cli import main
 from weft.corpus import write_corpus
+from weft.runs.checkpoints import checkpoint_step
 
 SMALL = ("tokenizer.size=400", "model.width=32", "model.encoder_layers=1", "train.batch_tokens=512")
 
@@ -82,6 +83,20 @@ def test_lines_of_a_file(weft: Callable[..., Ran], run: Path, tmp_path: Path) ->
     ]
     assert answers[0]["translations"][0]["source_tokens"][0] == "<2en>"
     assert answers[0]["translations"][0]["alignment"]
+
+
+def test_words_that_must_not_or_must_be_there(weft: Callable[..., Ran], run: Path) -> None:
+    options = ("--from", "de", "--to", "en", "--max-length", 30)
+    words = weft("translate", run, "Ein Hund.", *options).out.split()
+    banned = weft("translate", run, "Ein Hund.", *options, *(f"--ban={word}" for word in {*words}))
+    assert banned.status == 0
+    assert not {*words} & {*banned.out.split()}
+    forced = weft("translate", run, "Ein Hund.", *options, "--force", "the house", "--force", "dog")
+    assert forced.status == 0
+    assert "the house" in forced.out
+    assert "dog" in forced.out
+    ran = weft("translate", run, "Ein Hund.", *options, "--ban", " ")
+    assert (ran.status, ran.err.count("\n")) == (2, 1)
 
 
 def test_a_source_too_long_is_refused_or_cut(weft: Callable[..., Ran], run: Path) -> None:
@@ -206,7 +221,10 @@ def test_the_demo(weft: Callable[..., Ran], tmp_path: Path, monkeypatch: pytest.
     assert weft("info", tmp_path / "demo" / "model").status == 0
 
 
-def test_ctrl_c_ends_a_run_that_can_go_on(data: Path, tmp_path: Path) -> None:
+@pytest.mark.parametrize(("asked", "status"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
+def test_a_run_that_is_told_to_stop_saves_and_can_go_on(
+    weft: Callable[..., Ran], data: Path, tmp_path: Path, asked: signal.Signals, status: int
+) -> None:
     run = tmp_path / "run"
     command = [sys.executable, "-c", "import sys; from weft.cli import main; sys.exit(main())", "train"]
     wanted = [
@@ -231,8 +249,16 @@ def test_ctrl_c_ends_a_run_that_can_go_on(data: Path, tmp_path: Path) -> None:
         assert training.stderr is not None
         for line in training.stdout:
             if json.loads(line)["event"] == "step":
-                training.send_signal(signal.SIGINT)
+                training.send_signal(asked)
                 break
         said = training.stderr.read()
-    assert (training.returncode, said) == (130, f"weft: interrupted: go on with: weft train --resume {run}\n")
-    assert (run / "run.json").is_file()
+    assert (training.returncode, said) == (
+        status,
+        f"weft: interrupted: go on with: weft train --resume {run}\n",
+    )
+    (saved,) = (run / "checkpoints").iterdir()
+    plan = json.loads((run / "plan.json").read_text())
+    (run / "plan.json").write_text(json.dumps({**plan, "steps": checkpoint_step(saved) + 1}))
+    ran = weft("train", "--resume", run)
+    assert ran.status == 0
+    assert f"resumed at step {checkpoint_step(saved):,}" in ran.out

@@ -13,7 +13,7 @@ from cyclopts import App, CycloptsError, Parameter
 
 from weft import __version__
 from weft.cli.problems import as_line, check_arguments, describe, is_the_users, warn
-from weft.errors import UserError
+from weft.errors import Terminated, UserError
 
 __all__ = ["app", "main"]
 
@@ -52,7 +52,7 @@ SPIN = {"GOMP_SPINCOUNT": "5000"}
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Run one command and give its exit status: 0, 2 for the user's mistake, 1 for ours, 130 for Ctrl-C."""
+    """Run one command and give its exit status: 0, 2 for the user's mistake, 1 for ours, 130 for Ctrl-C, 143 for SIGTERM."""
     given = list(sys.argv[1:] if arguments is None else arguments)
     _speak_utf8()
     os.environ.update(SPIN | os.environ)  # before torch is loaded
@@ -65,7 +65,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return _leave_pipe()
     except KeyboardInterrupt as stop:
         warn(as_line("interrupted", *stop.args))
-        return 130
+        return 143 if isinstance(stop, Terminated) else 130
     except CycloptsError as error:
         return _refuse(describe(error, given))
     except UserError as error:

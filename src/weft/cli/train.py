@@ -1,8 +1,10 @@
 """`weft train TASK` begins a run; `weft train --resume RUN` goes on with one."""
 
 import os
-from collections.abc import Callable
-from contextlib import ExitStack, redirect_stdout
+import signal
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager, redirect_stdout
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -11,6 +13,7 @@ from cyclopts import App, Group, Parameter
 from weft.cli.options import Device, Json
 from weft.cli.output import duration, print_facts, say
 from weft.cli.progress import Watcher, watcher
+from weft.errors import Terminated
 
 if TYPE_CHECKING:
     from weft.training.loop import Result
@@ -137,7 +140,7 @@ def use(run: Path) -> str:
 
 
 def watch(run: Callable[[Watcher], "Result"], *, out: Path, as_json: bool, then: str = "") -> None:
-    """Run a training, show it, and say how it ended and what comes `then`; Ctrl-C says how to go on."""
+    """Run a training, show it, and say how it ended and what comes `then`; Ctrl-C and SIGTERM say how to go on."""
     with ExitStack() as stack:
         if (
             os.environ.get("RANK", "0") != "0"
@@ -145,13 +148,30 @@ def watch(run: Callable[[Watcher], "Result"], *, out: Path, as_json: bool, then:
             nowhere = stack.enter_context(Path(os.devnull).open("w"))
             stack.enter_context(redirect_stdout(nowhere))
         try:
-            with watcher(as_json=as_json) as report:
+            with termination_raises(), watcher(as_json=as_json) as report:
                 result = run(report)
         except KeyboardInterrupt as stop:
-            raise KeyboardInterrupt(f"go on with: weft train --resume {out}") from stop
+            raise type(stop)(f"go on with: weft train --resume {out}") from stop
         if not as_json:
             print_facts(outcome(result, out))
             say(then)
+
+
+@contextmanager
+def termination_raises() -> Iterator[None]:
+    """SIGTERM ends what runs within as Ctrl-C does, with an exception."""
+
+    def end(number: int, frame: object) -> None:
+        raise Terminated
+
+    if threading.current_thread() is not threading.main_thread():  # only that one may handle signals
+        yield
+        return
+    before = signal.signal(signal.SIGTERM, end)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before)
 
 
 def outcome(result: "Result", out: Path) -> dict[str, object]:

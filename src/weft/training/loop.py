@@ -24,6 +24,7 @@ from weft.training.optimizers import make_optimizers
 from weft.training.pace import Pace
 from weft.training.report import Reporter
 from weft.training.schedule import Plan, learning_rate
+from weft.training.stopping import Stopping
 from weft.training.world import World
 
 __all__ = ["PLAN", "Result", "Trainer"]
@@ -93,14 +94,15 @@ class Trainer:
         with ExitStack() as stack:
             if self.world.leads:
                 self.log = stack.enter_context(Log(self.folder / LOG, step=self.done))
-            self._train()
+            with Stopping(hold=self.world.size == 1) as stopping:
+                self._train(stopping)
             result = self._finish()
             if self.log is not None:
                 self.log.write({"step": self.done, "finished": True, **result._asdict()})
         self.reporter.finish(result)
         return result
 
-    def _train(self) -> None:
+    def _train(self, stopping: Stopping) -> None:
         """Steps, validations and checkpoints, until the plan says that it is over."""
         saved = told = time.monotonic()
         save_seconds = 0.0
@@ -117,11 +119,14 @@ class Trainer:
                 told = now
                 self._tell(loss)
             validated = self._validate_if_due()
-            if validated or now - saved > max(SAVE_SECONDS, save_seconds / SAVE_SHARE):
+            asked = stopping.asked is not None
+            if validated or asked or now - saved > max(SAVE_SECONDS, save_seconds / SAVE_SHARE):
                 begin = time.monotonic()
                 self._save()
                 saved = time.monotonic()
                 save_seconds = saved - begin
+            if asked:
+                stopping.give_way()
         self._save()
 
     def step(self, step: int) -> float:
