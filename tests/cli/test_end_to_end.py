@@ -177,7 +177,7 @@ def test_a_mistake_in_use_gets_one_line(
         (["--steps", "1", "--minutes", "1"], "minutes and steps are both set"),
         (["--preset", "tinny"], 'no preset "tinny" (did you mean "tiny"?)'),
         (["--from", "de"], "a direction needs both"),
-        (["--from", "de", "--to", "es"], 'no column "es"'),
+        (["--from", "de", "--to", "es"], 'no language "es", it has "en", "de", "fr"'),
         (["--config", "none.toml"], "weft: error: none.toml: No such file or directory"),
         (["--valid", "none.{de,en,fr}"], "none.de"),
     ],

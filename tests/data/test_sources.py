@@ -158,6 +158,31 @@ def test_a_hub_data_set(tmp_path: Path, hub_cache: None) -> None:
         open_sources([f"hub:{tmp_path}:dev"])
 
 
+def test_a_configuration_of_a_hub_data_set(tmp_path: Path, hub_cache: None) -> None:
+    parts = {"de-en": RECORDS[0], "fr-en": {"fr": "Un chien.", "en": "A dog."}}
+    for name, record in parts.items():
+        (tmp_path / name).mkdir()
+        for split in ("train", "test"):
+            write(tmp_path / name / f"{split}.jsonl", json.dumps(record) + "\n")
+    configs = "".join(
+        f"- config_name: {name}\n  data_files:\n"
+        + "".join(f"  - split: {split}\n    path: {name}/{split}.jsonl\n" for split in ("train", "test"))
+        for name in parts
+    )
+    write(tmp_path / "README.md", f"---\nconfigs:\n{configs}---\n")
+    for spec, record in [
+        ("de-en:train", parts["de-en"]),
+        ("fr-en:test", parts["fr-en"]),
+        ("fr-en:", parts["fr-en"]),
+    ]:
+        assert read(open_sources([f"hub:{tmp_path}:{spec}"])) == [record]
+    for spec, named in [("train", "de-en.*fr-en"), ("es-en:train", "es-en")]:
+        with pytest.raises(UserError, match=named):
+            open_sources([f"hub:{tmp_path}:{spec}"])
+    with pytest.raises(UserError, match="hub:NAME:CONFIG:SPLIT"):
+        open_sources([f"hub:{tmp_path}:fr-en:train:more"])
+
+
 def test_a_hub_data_set_that_is_not_there(tmp_path: Path, hub_cache: None) -> None:
     with pytest.raises(UserError, match="cannot load it"):
         open_sources([f"hub:{tmp_path}/nothing"])
@@ -265,7 +290,7 @@ def test_a_column_that_is_not_there(tmp_path: Path) -> None:
         open_sources([spec], columns=["de", "en", "who"])
     write(tmp_path / "train.de", "x")
     write(tmp_path / "train.en", "y")
-    with pytest.raises(UserError, match=r'no column "fr", it has "de", "en"$'):
+    with pytest.raises(UserError, match=r'no language "fr", it has "de", "en"$'):
         open_sources([f"{tmp_path}/train.{{de,en}}"], fields=["fr", "en"])
 
 

@@ -33,6 +33,7 @@ class Source(NamedTuple):
     stamp: str
     rows: Callable[[Sequence[str]], Iterator[Row]]
     has_cells: bool = False  # whether its columns may be named from outside
+    field: str = "column"  # what a field of it is called
 
 
 class Sources:
@@ -68,7 +69,8 @@ def open_sources(
     - any other file: lines of plain text, with the one field "text"
     - '*.txt': every file that fits, in the order of their names
     - -: standard input, a table as in .tsv
-    - hub:NAME or hub:NAME:SPLIT: a data set, or a folder, as the `datasets` library reads it; split "train"
+    - hub:NAME, hub:NAME:SPLIT or hub:NAME:CONFIG:SPLIT: a data set, or a folder, as the `datasets` library reads
+      it; SPLIT is "train" where it is left out or empty, CONFIG the data set's own default
 
     gzip is read directly. With `parallel` an example needs two fields or more. Raises UserError, now or while
     reading, with the place of what is missing or malformed.
@@ -185,7 +187,9 @@ def _open_aligned(pattern: str) -> Source:
     def rows(wanted: Sequence[str]) -> Iterator[Row]:
         return _aligned_rows(pattern, [files[name] for name in wanted])
 
-    return Source(pattern, tuple(names), " ".join(file.stamp for file in files.values()), rows)
+    return Source(
+        pattern, tuple(names), " ".join(file.stamp for file in files.values()), rows, field="language"
+    )
 
 
 def _aligned_rows(pattern: str, files: Sequence[File]) -> Iterator[Row]:
@@ -206,14 +210,18 @@ def _open_hub(spec: str) -> Source:
         import datasets
     except ImportError as error:
         raise UserError(f'{spec}: needs the datasets library: pip install "weft[hub]"') from error
-    name, _, split = spec.removeprefix(_HUB).partition(":")
-    if not name:
-        raise UserError(f"{spec}: name a data set, as in hub:NAME or hub:NAME:SPLIT")
+    name, *rest = spec.removeprefix(_HUB).split(":")
+    if not name or len(rest) > 2:
+        raise UserError(
+            f"{spec}: name a data set, as in hub:NAME, hub:NAME:SPLIT or hub:NAME:CONFIG:SPLIT "
+            "(hub:wmt14:de-en:train)"
+        )
+    config, split = ["", "", *rest][-2:]
     try:
-        rows = datasets.load_dataset(name, split=split or "train")
+        rows = datasets.load_dataset(name, config or None, split=split or "train")
     except Exception as error:  # scripts, network, parsers: the library lets through whatever they raise
-        first_line = str(error).strip().partition("\n")[0]
-        raise UserError(f"{spec}: the datasets library cannot load it: {first_line}") from error
+        said = " ".join(str(error).split("\n")[:2])  # the second line may tell the known configurations
+        raise UserError(f"{spec}: the datasets library cannot load it: {said.strip()}") from error
     table = table_of_records(spec, lambda: enumerate(rows, start=1))
     return Source(spec, table.columns, rows._fingerprint, table.rows)
 
@@ -237,7 +245,7 @@ def _no_column(name: str, source: Source) -> UserError:
     there = ", ".join(f'"{column}"' for column in source.columns)
     hint = "; if that is its first example, name its columns with --columns" if source.has_cells else ""
     return UserError(
-        f'{source.name}: no column "{name}"{suggest(name, source.columns)}, it has {there}{hint}'
+        f'{source.name}: no {source.field} "{name}"{suggest(name, source.columns)}, it has {there}{hint}'
     )
 
 
