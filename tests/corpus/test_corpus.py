@@ -18,9 +18,9 @@ from weft.corpus.words import lexicon
 from weft.errors import UserError
 
 FIRST = (
-    "The strong cows followed you.",
-    "Die starken Kühe sind dir gefolgt.",
-    "Les vaches fortes t'ont suivi.",
+    "The students know the long songs.",
+    "Die Studenten kennen die langen Lieder.",
+    "Les étudiants connaissent les longues chansons.",
 )
 Parts = dict[str, list[Triple]]
 LANGUAGES = Triple._fields

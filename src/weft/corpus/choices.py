@@ -13,19 +13,18 @@ __all__ = ["Choices", "Ranked"]
 
 T = TypeVar("T")
 
-# A little flatter than Zipf's own law, so that every form of the rarest word is met a few times.
-_FLATNESS = 3.0
+_FIRST = 1.0  # Zipf's law counts ranks from 1
 _MODALS = (Mood.CAN, Mood.MUST, Mood.WANT)
 _TIMED = (Mood.PAST, Mood.FUTURE, *_MODALS)
 
 
 class Ranked(Generic[T]):
-    """Things to draw from, the one at rank r with a weight of 1 / (r + flatness)."""
+    """Things to draw from, the one at rank r with a weight of 1 / (r + 1)."""
 
     def __init__(self, items: Iterable[T], *, rank: Callable[[T], int] | None = None) -> None:
         self._items = list(items)
         ranks = [rank(item) if rank else index for index, item in enumerate(self._items)]
-        self._bounds = list(accumulate(1 / (place + _FLATNESS) for place in ranks))
+        self._bounds = list(accumulate(1 / (place + _FIRST) for place in ranks))
 
     def __bool__(self) -> bool:
         return bool(self._items)

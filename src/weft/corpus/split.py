@@ -39,7 +39,7 @@ def is_held_out(pairing: Pairing) -> bool:
 
 
 def split_corpus(
-    *, seed: int = 1, train: int = 25_000, valid: int = 500, test: int = 1_000
+    *, seed: int = 1, train: int = 60_000, valid: int = 500, test: int = 1_000
 ) -> dict[str, list[Triple]]:
     """The parts "train", "valid" and "test", all sentences different.
 
@@ -69,7 +69,7 @@ def split_corpus(
 
 
 def write_corpus(
-    folder: str | os.PathLike[str], *, seed: int = 1, train: int = 25_000, valid: int = 500, test: int = 1_000
+    folder: str | os.PathLike[str], *, seed: int = 1, train: int = 60_000, valid: int = 500, test: int = 1_000
 ) -> None:
     """Writes `train`, `valid` and `test`, each as `.en`, `.de` and `.fr`, translations line by line.
 
