@@ -27,6 +27,7 @@ MEANING = {
     "tokenizer.size": "How many pieces; without it, as many as suit the training text.",
     "translate.from_language": "The source's language. Without a direction the model learns all of them.",
     "translate.to_language": "The language to translate into.",
+    "translate.masked": "The weight of a second loss, masked language modelling on the sources.",
     "model.architecture": "Encoder and decoder.",
     "model.vocabulary": "How many pieces the tokenizer has: nobody sets it.",
     "model.width": "The size of a token's vector. Set alone, heads and feed_forward grow with it.",

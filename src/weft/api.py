@@ -230,6 +230,7 @@ def _run(folder: Path, *, began: float, device: str | None, report: Reporter | N
         tokenizer=tokenizer,
         special=run.model.special,
         smoothing=run.train.smoothing,
+        masked=run.translate.masked,
     )
     parameters = sum(parameter.numel() for parameter in model.parameters())
     reporter.start(

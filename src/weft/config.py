@@ -98,10 +98,14 @@ class TokenizerConfig(Config):
 
 
 class TranslateConfig(Config):
-    """Which languages a model translates: one direction, or from each to each where no direction is set."""
+    """Which languages a model translates: one direction, or from each to each where no direction is set.
+
+    `masked` is the weight of a second loss, masked language modelling on the sources, beside that of the translations.
+    """
 
     from_language: str | None = None
     to_language: str | None = None
+    masked: float = Field(default=0.0, ge=0)
 
     @model_validator(mode="after")
     def _both_or_neither(self) -> Self:

@@ -9,6 +9,7 @@ from weft.config import DataConfig, TokenizerConfig, TranslateConfig
 from weft.data.sources import Report, Sources, complete, open_sources
 from weft.data.store import TokenStore, build_store, fingerprint, open_store
 from weft.errors import UserError
+from weft.tasks.masking import MASK
 from weft.tasks.translate import Direction, PairTable, directions_of, language_tag
 from weft.text.tokenizer import Tokenizer
 from weft.text.training import train_tokenizer
@@ -32,6 +33,7 @@ class ParallelText:
     def __init__(self, data: DataConfig, translate: TranslateConfig) -> None:
         wanted = [translate.from_language, translate.to_language]
         self.data = data
+        self.masked = translate.masked > 0
         self.train = _open(data.train, data.columns, [name for name in wanted if name is not None])
         self.directions = directions_of(translate, self.train.fields)
         self.languages = [name for name in self.train.fields if any(name in pair for pair in self.directions)]
@@ -46,13 +48,17 @@ class ParallelText:
         return len({direction.target for direction in self.directions}) > 1
 
     def train_tokenizer(self, config: TokenizerConfig) -> Tokenizer:
-        """One tokenizer for all languages, and a tag for each where the model needs one."""
-        tags = [language_tag(language) for language in self.languages] if self.tagged else []
+        """One tokenizer for all languages, and a tag for each where the model needs one.
+
+        The mask, where it is needed, is the last of the special tokens.
+        """
+        special = [language_tag(language) for language in self.languages] if self.tagged else []
+        special += [MASK] if self.masked else []
         lines = islice(complete(self.train, report=Report()), TOKENIZER_LINES)
         texts = [text for example in lines for text in example.fields.values()]
         if not texts:
             raise UserError(f"{', '.join(self.data.train)}: not a single complete line to learn from")
-        return train_tokenizer(texts, kind=config.kind, size=config.size, special=tags)
+        return train_tokenizer(texts, kind=config.kind, size=config.size, special=special)
 
     def tables(self, folder: Path, *, tokenizer: Tokenizer, tell: Callable[[str], None]) -> Tables:
         """The pairs as tokens, in stores below `folder` that are used again when nothing has changed."""

@@ -41,7 +41,7 @@ class Task(ABC):
 
     @abstractmethod
     def count(self, batch: Batch) -> dict[str, int]:
-        """The counts that `loss` will give, known before the model runs: parts of a batch are weighted by them."""
+        """What the losses are divided by, known before the model runs: parts of a batch are weighted by them."""
 
     @abstractmethod
     def validate(self, model: nn.Module, *, whole: bool) -> Validation | None:

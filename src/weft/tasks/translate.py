@@ -9,7 +9,7 @@ import torch
 from numpy.typing import NDArray
 from sacrebleu.metrics.bleu import BLEU
 from sacrebleu.metrics.chrf import CHRF
-from torch import nn
+from torch import Tensor, nn
 
 from weft.config import SpecialTokens, TranslateConfig
 from weft.data.batches import collate
@@ -18,6 +18,7 @@ from weft.errors import UserError, suggest
 from weft.generate import SearchConfig, generate
 from weft.models.seq2seq import Seq2Seq
 from weft.nn.loss import Loss, vocabulary_loss
+from weft.tasks.masking import MASK, MASK_RATE, mask_tokens
 from weft.tasks.task import Batch, Task, Validation
 from weft.text.tokenizer import Tokenizer
 
@@ -154,7 +155,10 @@ class PairTable:
 
 
 class Translate(Task):
-    """Label-smoothed cross-entropy on pairs, scored by greedy BLEU."""
+    """Label-smoothed cross-entropy on pairs, scored by greedy BLEU.
+
+    With `masked`, the encoder is also asked for hidden tokens of the sources, and that loss counts by this weight.
+    """
 
     def __init__(
         self,
@@ -164,12 +168,15 @@ class Translate(Task):
         tokenizer: Tokenizer,
         special: SpecialTokens,
         smoothing: float,
+        masked: float = 0.0,
     ) -> None:
         self.train = train
         self.valid = valid
         self.tokenizer = tokenizer
         self.special = special
         self.smoothing = smoothing
+        self.masked = masked
+        self.mask_id = tokenizer.token_id(MASK) if masked else None
 
     @property
     def lengths(self) -> NDArray[np.int64]:
@@ -193,18 +200,37 @@ class Translate(Task):
         keep = batch["source"] != self.special.pad
         hidden = model(batch["source"], batch["target"], source_keep=None if bool(keep.all()) else keep)
         labelled = batch["labels"] != self.special.pad
-        return {
-            "translation": vocabulary_loss(
-                hidden[labelled],
-                batch["labels"][labelled],
-                weight=model.output.weight,
-                bias=model.output.bias,
-                smoothing=self.smoothing if smoothing is None else smoothing,
-            )
-        }
+        translation = vocabulary_loss(
+            hidden[labelled],
+            batch["labels"][labelled],
+            weight=model.output.weight,
+            bias=model.output.bias,
+            smoothing=self.smoothing if smoothing is None else smoothing,
+        )
+        if not self.masked or not model.training:
+            return {"translation": translation}
+        return {"translation": translation, "masked": self._masked_loss(model, batch["source"])}
+
+    def _masked_loss(self, model: Seq2Seq, source: Tensor) -> Loss:
+        """What the hidden tokens of the sources (B, S) were, read off the encoder by the output layer's weights."""
+        assert self.mask_id is not None
+        masked = mask_tokens(
+            source, maskable=source > self.mask_id, mask_id=self.mask_id, vocabulary=model.config.vocabulary
+        )
+        memory = model.encode(masked.tokens, keep=source != self.special.pad)
+        loss = vocabulary_loss(
+            memory.states[masked.chosen],
+            source[masked.chosen],
+            weight=model.output.weight,
+            bias=model.output.bias,
+        )
+        return Loss(loss.total * self.masked, loss.count)
 
     def count(self, batch: Batch) -> dict[str, int]:
-        return {"translation": int((batch["labels"] != self.special.pad).sum())}
+        counts = {"translation": int((batch["labels"] != self.special.pad).sum())}
+        if self.masked:  # as many as are hidden on the average: which they are is drawn later
+            counts["masked"] = round(MASK_RATE * int((batch["source"] > (self.mask_id or 0)).sum()))
+        return counts
 
     def validate(self, model: nn.Module, *, whole: bool) -> Validation | None:
         if self.valid is None or not len(self.valid.lengths):
