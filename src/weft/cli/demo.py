@@ -19,7 +19,8 @@ if TYPE_CHECKING:
 __all__ = ["app"]
 
 LANGUAGES = ("en", "de", "fr")
-VALID, HELD_OUT = 100, 200  # sentences to measure by, in six directions each: more would cost the reader's patience
+# Sentences to measure by, in six directions each: more would cost the reader's patience.
+VALID, HELD_OUT = 100, 200
 SHOWN = 2  # sentences of which all translations are shown
 ABOUT = """\
 Made by `weft demo`, which may write it anew: keep nothing of your own here.
