@@ -74,6 +74,7 @@ MEANING = {
     "train.validations": "Validations in the whole run.",
     "train.patience": "Validations without a gain that end the run early; without it, none do.",
     "train.precision": "The numbers that matrices are multiplied in; auto is bfloat16 where that is fast.",
+    "train.tensorboard": "Whether to write events for TensorBoard, into the run's folder `tensorboard`.",
 }
 
 INTRODUCTION = """\

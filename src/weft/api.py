@@ -20,16 +20,21 @@ from weft.models.seq2seq import Seq2Seq
 from weft.nn.int8 import quantize
 from weft.nn.precision import matmul_flops
 from weft.overrides import Settings, load_settings, validate
-from weft.recipes import Machine, Recipe, default_preset, resize
+from weft.recipes import EFFICIENCY, Machine, Recipe, default_preset, resize
 from weft.recipes import preset as named_preset
 from weft.runs.claim import claim
 from weft.runs.folder import read_folder, update_folder, verify, write_folder
+from weft.runs.log import read_log
+from weft.runs.manifest import MANIFEST
 from weft.runs.tensors import MODEL, load_tensors, save_tensors
 from weft.tasks.parallel import ParallelText, Tables
 from weft.tasks.translate import Translate
 from weft.text.tokenizer import Tokenizer
+from weft.training.estimate import estimate_step
 from weft.training.loop import Result, Trainer
+from weft.training.metrics import METRICS
 from weft.training.report import Reporter, Silent
+from weft.training.schedule import Plan
 from weft.training.world import World
 from weft.translator import TASK, Evaluation, Translation, Translator, TranslatorConfig
 
@@ -52,6 +57,8 @@ RUN = "run.json"  # what came of it: the resolved configuration, which alone rep
 DATA = "data"
 TOKENIZER = "tokenizer.json"
 TASKS = (TASK,)
+
+PARAMETERS_PER_TOKEN = 10  # of the training text, above which a model has more room than there is to learn
 PRECISIONS = ("float32", "int8")
 
 
@@ -107,14 +114,19 @@ def train(
 
 
 def resume(run: str | Path, *, device: str | None = None, report: Reporter | None = None) -> Result:
-    """Go on with a run that was stopped, bit for bit as if it never had been."""
+    """Go on with a run that was stopped, bit for bit as if it never had been; one that is finished stays as it is."""
     began = time.monotonic()
     folder, world = Path(run), World()
     if not world.leads:
-        return _run(folder, began=began, device=device, report=report, world=world)
+        return _result(folder) or _run(folder, began=began, device=device, report=report, world=world)
     with claim(folder, resume=True):
         if not (folder / REQUEST).exists():
             raise UserError(f"{folder}: a model, but not a run: there is nothing to go on with")
+        if (result := _result(folder)) is not None:
+            if report is not None:
+                report.message("the run is finished: nothing is left to do")
+                report.finish(result)
+            return result
         return _run(folder, began=began, device=device, report=report, world=world)
 
 
@@ -142,6 +154,8 @@ def load(
 
 def import_model(folder: str | Path, *, out: str | Path) -> None:
     """Turn a Hugging Face folder into a weft model."""
+    if (Path(folder) / MANIFEST).is_file():
+        raise UserError(f"{folder}: a folder of weft's already: use it as it is")
     imported = import_folder(Path(folder))
     source, target = imported.languages
     config = TranslatorConfig(
@@ -207,7 +221,17 @@ def info(path: str | Path) -> dict[str, Any]:
         "weft": manifest.weft,
         "model": config.model.model_dump(),
         "run": json.loads((folder / RUN).read_text("utf-8")) if (folder / RUN).exists() else None,
+        "result": _result(folder),
     }
+
+
+def _result(folder: Path) -> Result | None:
+    """How a run ended; None where it has not, and where there was none."""
+    path = folder / METRICS
+    records = read_log(path) if path.exists() else []
+    if not records or not records[-1].get("finished"):
+        return None
+    return Result(**{name: records[-1][name] for name in Result._fields})
 
 
 def _run(folder: Path, *, began: float, device: str | None, report: Reporter | None, world: World) -> Result:
@@ -232,17 +256,6 @@ def _run(folder: Path, *, began: float, device: str | None, report: Reporter | N
         smoothing=run.train.smoothing,
         masked=run.translate.masked,
     )
-    parameters = sum(parameter.numel() for parameter in model.parameters())
-    reporter.start(
-        {
-            "out": str(folder),
-            "directions": ", ".join(map(str, tables.train.directions)),
-            "pairs": len(tables.train.lengths),
-            "vocabulary": run.model.vocabulary,
-            "parameters": parameters,
-            "shape": f"{run.model.encoder_layers}+{run.model.decoder_layers} layers of {run.model.width}",
-        }
-    )
     trainer = Trainer(
         model,
         task,
@@ -253,10 +266,46 @@ def _run(folder: Path, *, began: float, device: str | None, report: Reporter | N
         world=world,
         began=began,
     )
+    reporter.start({"out": str(folder), **_prospect(run, tables, trainer)})
     try:
         return trainer.run()
     finally:
         world.close()
+
+
+def _prospect(run: RunConfig, tables: Tables, trainer: Trainer) -> dict[str, Any]:
+    """What can be said before the first step; the time by what such a machine keeps up in a whole training step."""
+    pairs, tokens = tables.train.lengths.shape[0], tables.train.lengths.sum(axis=0)
+    parameters = sum(parameter.numel() for parameter in trainer.model.parameters())
+    steps = trainer.batches.steps_per_epoch(0)
+    step = estimate_step(
+        trainer.model,
+        run.model,
+        source=float(tokens[0]) / steps,
+        target=float(tokens[1]) / steps,
+        length=float(tokens.mean()) / pairs,
+    )
+    if parameters > PARAMETERS_PER_TOKEN * tokens.sum():
+        trainer.reporter.message(
+            f"{tokens.sum():,} tokens are few for {parameters:,} parameters: expect the text to be learned by heart, "
+            "and try a smaller preset, or more text"
+        )
+    facts = {
+        "directions": ", ".join(map(str, tables.train.directions)),
+        "pairs": pairs,
+        "tokens": int(tokens.sum()),
+        "vocabulary": run.model.vocabulary,
+        "parameters": parameters,
+        "shape": f"{run.model.encoder_layers}+{run.model.decoder_layers} layers of {run.model.width}",
+        "step": f"{step.flops / 1e9:,.1f} GFLOP, {step.memory / 2**20:,.0f} MiB",
+    }
+    planned = trainer.pace.decide(Plan(), step=0).steps
+    if planned is not None:
+        per_second = EFFICIENCY * matmul_flops(trainer.device.type)
+        facts["expected"] = (
+            f"{planned:,} steps in about {planned * step.flops / per_second / 60:,.1f} minutes"
+        )
+    return facts
 
 
 def _prepare(folder: Path, *, reporter: Reporter, device: torch.device) -> None:

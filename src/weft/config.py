@@ -146,6 +146,7 @@ class TrainConfig(Config):
     validations: int = Field(default=8, ge=1)  # in the whole run
     patience: int | None = Field(default=None, gt=0)  # validations without a gain that end the run early
     precision: Literal["auto", "float32", "bfloat16"] = "auto"
+    tensorboard: bool = False
 
     @model_validator(mode="after")
     def _one_length(self) -> Self:

@@ -7,7 +7,16 @@ from typing import Any, NamedTuple
 from weft.errors import UserError, suggest
 from weft.families import PRESETS as PUBLISHED
 
-__all__ = ["PRESETS", "Machine", "Recipe", "default_preset", "preset", "resize"]
+__all__ = [
+    "EFFICIENCY",
+    "PRESETS",
+    "Machine",
+    "Recipe",
+    "default_preset",
+    "preset",
+    "resize",
+    "training_flops",
+]
 
 Recipe = Mapping[str, Any]
 
@@ -85,7 +94,7 @@ PRESETS: Mapping[str, Recipe] = MappingProxyType(
 # limit, the largest that the data can fill.
 _LADDER = ("tiny", "small", "medium", "large")
 _PASSES = 6.0  # over the training text, below which a smaller model is better off
-_EFFICIENCY = 0.4  # of the machine's products that a whole training step keeps up
+EFFICIENCY = 0.4  # of the machine's products that a whole training step keeps up
 _TOKENS_FOR = {"tiny": 0, "small": 100_000, "medium": 600_000, "large": 20_000_000}
 
 
@@ -139,11 +148,18 @@ def default_preset(
     return affordable[-1] if affordable else fitting[0]
 
 
-def _passes(name: str, source_tokens: int, target_tokens: int, vocabulary: int, budget: float) -> float:
-    """How often a model of this shape sees the data for so many FLOP: six for each weight and token."""
-    model = PRESETS[name]["model"]
+def training_flops(model: Recipe, *, vocabulary: int, source: float, target: float) -> float:
+    """The FLOP of learning from so many tokens, forwards and back: six for each weight that a token meets."""
     square, inner = model["width"] ** 2, model["width"] * model["feed_forward"]
     encoder = model["encoder_layers"] * (4 * square + 2 * inner)
     decoder = model["decoder_layers"] * (8 * square + 2 * inner) + vocabulary * model["width"]
-    flops: float = 6 * (encoder * source_tokens + decoder * target_tokens)
-    return budget * _EFFICIENCY / flops
+    flops: float = 6 * (encoder * source + decoder * target)
+    return flops
+
+
+def _passes(name: str, source_tokens: int, target_tokens: int, vocabulary: int, budget: float) -> float:
+    """How often a model of this shape sees the data for so many FLOP."""
+    once = training_flops(
+        PRESETS[name]["model"], vocabulary=vocabulary, source=source_tokens, target=target_tokens
+    )
+    return budget * EFFICIENCY / once

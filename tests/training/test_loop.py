@@ -56,7 +56,7 @@ def test_a_run_that_was_stopped_ends_with_the_same_bits(
     assert weights(tmp_path / "stopped") == weights(tmp_path / "alone")
     timeless = {"seconds": 0.0}
     assert resumed._replace(**timeless) == left_alone._replace(**timeless)
-    logs = [read_log(tmp_path / name / "log.jsonl") for name in ("stopped", "alone")]
+    logs = [read_log(tmp_path / name / "metrics.jsonl") for name in ("stopped", "alone")]
     assert [line["step"] for line in logs[0]] == [line["step"] for line in logs[1]]
 
 
@@ -219,7 +219,9 @@ def test_two_processes_train_as_one(tmp_path: Path, corpus: Path) -> None:
     launcher = ("-m", "torch.distributed.run", "--nproc-per-node", "2", str(script))
     finish(start([*command(corpus, tmp_path / "two", steps=10), *settings], *launcher))
     close(tmp_path / "one", tmp_path / "two")
-    losses = [[line["loss"] for line in read_log(tmp_path / name / "log.jsonl")] for name in ("one", "two")]
+    losses = [
+        [line["loss"] for line in read_log(tmp_path / name / "metrics.jsonl")] for name in ("one", "two")
+    ]
     assert losses[0] == pytest.approx(losses[1], rel=1e-4)
 
 

@@ -8,6 +8,7 @@ from cyclopts import App
 
 from weft.cli.options import Json
 from weft.cli.output import print_facts, print_json
+from weft.cli.train import outcome
 
 __all__ = ["app"]
 
@@ -16,7 +17,7 @@ app = App(name="info")
 
 @app.default
 def info(run: Path, /, *, as_json: Json = False) -> None:
-    """Tell what a model is: its languages, size, configuration and training.
+    """Tell what a model is: its languages, size and configuration, and how its training went.
 
     Parameters
     ----------
@@ -29,6 +30,8 @@ def info(run: Path, /, *, as_json: Json = False) -> None:
     if as_json:
         print_json(facts)
         return
+    if (result := facts.pop("result", None)) is not None:
+        facts |= outcome(result)
     settings = facts.pop("run", None) or {"model": facts["model"]}
     print_facts({name: value for name, value in facts.items() if name != "model"})
     print_facts(dict(flat(settings)), title="Settings")

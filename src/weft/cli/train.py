@@ -153,7 +153,7 @@ def watch(run: Callable[[Watcher], "Result"], *, out: Path, as_json: bool, then:
         except KeyboardInterrupt as stop:
             raise type(stop)(f"go on with: weft train --resume {out}") from stop
         if not as_json:
-            print_facts(outcome(result, out))
+            print_facts({"model": str(out), **outcome(result)})
             say(then)
 
 
@@ -174,10 +174,9 @@ def termination_raises() -> Iterator[None]:
         signal.signal(signal.SIGTERM, before)
 
 
-def outcome(result: "Result", out: Path) -> dict[str, object]:
+def outcome(result: "Result") -> dict[str, object]:
     """A run's end, for people."""
     return {
-        "model": str(out),
         "time": duration(result.seconds),
         "steps": result.steps,
         "validation_loss": result.loss,

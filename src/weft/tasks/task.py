@@ -47,6 +47,10 @@ class Task(ABC):
     def validate(self, model: nn.Module, *, whole: bool) -> Validation | None:
         """Loss on all held-out examples, and scores on all (`whole`) or on a fixed sample; None if there are none."""
 
+    @abstractmethod
+    def place(self, row: int) -> str:
+        """Where a training example stands: its file and line."""
+
     def to(self, batch: Batch, device: torch.device) -> Batch:
         """The batch on the model's device."""
         return {name: tensor.to(device, non_blocking=True) for name, tensor in batch.items()}

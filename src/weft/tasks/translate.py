@@ -147,6 +147,10 @@ class PairTable:
         line, direction = divmod(int(self.numbers[row]), len(self.directions))
         return self.store[self.directions[direction].target][line].astype(np.int64)
 
+    def place(self, row: int) -> str:
+        """The file and line of a pair."""
+        return self.store.place(int(self.numbers[row]) // len(self.directions))
+
     def reference(self, row: int) -> str:
         """The target as it was written."""
         assert self.texts is not None
@@ -181,6 +185,9 @@ class Translate(Task):
     @property
     def lengths(self) -> NDArray[np.int64]:
         return self.train.lengths
+
+    def place(self, row: int) -> str:
+        return self.train.place(row)
 
     def collate(self, rows: Sequence[int] | NDArray[np.int64]) -> Batch:
         return self._collate(self.train, rows)

@@ -1,5 +1,6 @@
 """The training loop: exact to the bit however often it is killed, and on time when it is given minutes."""
 
+import math
 import time
 from collections.abc import Callable
 from contextlib import ExitStack
@@ -12,14 +13,16 @@ from torch import Tensor, nn
 
 from weft.config import TrainConfig
 from weft.data.batches import BatchPlan
+from weft.errors import UserError
 from weft.nn.precision import fast_dtype
 from weft.runs.checkpoints import latest_checkpoint, load_checkpoint, save_checkpoint
 from weft.runs.folder import update_folder
-from weft.runs.log import Log
 from weft.runs.state import flatten_state, unflatten_state
 from weft.runs.tensors import MODEL, load_tensors, save_tensors
 from weft.tasks.task import Batch, Task, Validation
 from weft.training.average import Average
+from weft.training.curves import draw_curves
+from weft.training.metrics import METRICS, Metrics
 from weft.training.optimizers import make_optimizers
 from weft.training.pace import Pace
 from weft.training.report import Reporter
@@ -30,12 +33,14 @@ from weft.training.world import World
 __all__ = ["PLAN", "Result", "Trainer"]
 
 PLAN = "plan.json"
-LOG = "log.jsonl"
+CURVES = "curves.svg"
 LAST = "last.safetensors"
 SAVE_SHARE = 0.02  # of the time may go into checkpoints
 SAVE_SECONDS = 20.0
 AVERAGES = 50  # weights that the average is made of, at the most
 TELL_SECONDS = 0.2
+OVERFITTING = 2  # validations without a gain, after which a word is due
+NAMED = 5  # of the examples of a batch that went wrong
 
 
 class Result(NamedTuple):
@@ -86,19 +91,21 @@ class Trainer:
         self.tokens = 0
         self.best_loss: float | None = None
         self.without_gain = 0
-        self.log: Log | None = None
+        self.metrics: Metrics | None = None
 
     def run(self) -> Result:
         """Train to the end, from the last checkpoint if there is one."""
         self._resume()
         with ExitStack() as stack:
             if self.world.leads:
-                self.log = stack.enter_context(Log(self.folder / LOG, step=self.done))
+                metrics = Metrics(self.folder, step=self.done, tensorboard=self.config.tensorboard)
+                self.metrics = stack.enter_context(metrics)
             with Stopping(hold=self.world.size == 1) as stopping:
                 self._train(stopping)
             result = self._finish()
-            if self.log is not None:
-                self.log.write({"step": self.done, "finished": True, **result._asdict()})
+            if self.metrics is not None:
+                self.metrics.finish(self.done, result._asdict())
+                draw_curves(self.folder / METRICS, self.folder / CURVES)
         self.reporter.finish(result)
         return result
 
@@ -115,6 +122,7 @@ class Trainer:
             now = time.monotonic()
             self.pace.time_step(self.done, now - begin)
             self.done += 1
+            self._record(loss)
             if now - told > TELL_SECONDS:
                 told = now
                 self._tell(loss)
@@ -148,13 +156,39 @@ class Trainer:
             joined.backward()  # type: ignore[no-untyped-call]
             total += float(joined.detach())
         self.world.sum_gradients(self.model)
-        nn.utils.clip_grad_norm_(self.model.parameters(), self.config.clip)
+        size = nn.utils.clip_grad_norm_(self.model.parameters(), self.config.clip)
+        loss = self.world.sum(total)
+        if not math.isfinite(loss) or not math.isfinite(size):
+            raise UserError(self._diverged(step, rows, loss=loss))
         for optimizer in self.optimizers.values():
             optimizer.step()
             optimizer.zero_grad(set_to_none=True)
         self._add_to_average(step)
         self.tokens += int(self.task.lengths[rows].sum())
-        return self.world.sum(total)
+        return loss
+
+    def _diverged(self, step: int, rows: Any, *, loss: float) -> str:
+        """What there is to know about a step whose loss or gradient is no number; the weights are those before it."""
+        places = [self.task.place(int(row)) for row in rows]
+        named = ", ".join(places[:NAMED]) + (
+            f" and {len(places) - NAMED} more" if len(places) > NAMED else ""
+        )
+        last = latest_checkpoint(self.folder)
+        return (
+            f"step {step}: {'the gradient' if math.isfinite(loss) else 'the loss'} is not finite: try a smaller "
+            f"train.learning_rate than {self.config.learning_rate:g}. The batch: {named}. "
+            f"The last good checkpoint: {last or 'none yet'}"
+        )
+
+    def _record(self, loss: float) -> None:
+        if self.metrics is not None:
+            self.metrics.step(
+                self.done,
+                seconds=self.pace.elapsed,
+                loss=loss,
+                learning_rate=learning_rate(self.done - 1, self.config, self.plan),
+                tokens_per_second=self.tokens / self.done / self.pace.seconds_per_step,
+            )
 
     def _parts(self, rows: Any) -> list[Batch]:
         """This process's share of a batch, in the parts that are worked on one after the other."""
@@ -207,11 +241,16 @@ class Trainer:
         if better:
             self.best_loss = found.loss
             self._keep(MODEL, self.model.state_dict())
-        if self.log is not None:
-            self.log.write(
-                {"step": self.done, "seconds": self.pace.elapsed, "loss": found.loss, **found.scores}
+        if self.metrics is not None:
+            self.metrics.validation(
+                self.done, seconds=self.pace.elapsed, validation_loss=found.loss, **found.scores
             )
         self.reporter.validation(self.done, found.loss, found.scores, better)
+        if self.without_gain == OVERFITTING:
+            self.reporter.message(
+                f"the validation loss has not fallen in {OVERFITTING} validations: the model begins to learn the training "
+                "text by heart (the best weights are kept)"
+            )
         if self.config.patience is not None and self.without_gain >= self.config.patience:
             self.reporter.message(f"no gain in {self.without_gain} validations: the run ends here")
             self._follow(self.plan._replace(steps=self.done))
