@@ -153,7 +153,7 @@ def watch(run: Callable[[Watcher], "Result"], *, out: Path, as_json: bool, then:
         except KeyboardInterrupt as stop:
             raise type(stop)(f"go on with: weft train --resume {out}") from stop
         if not as_json:
-            print_facts({"model": str(out), **outcome(result)})
+            print_facts({"model": str(out), "curves": str(out / "curves.svg"), **outcome(result)})
             say(then)
 
 
