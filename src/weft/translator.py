@@ -189,6 +189,8 @@ class Translator:
         beams: int | None = None,
     ) -> Translation:
         """Translate a text and write a page that shows all attention behind it."""
+        if not text.strip():
+            raise UserError("there is no text to translate, and nothing to look into")
         direction = pick_direction(self.directions, from_language, to_language)
         (source,) = self._encode([text], direction, cut=False)
         if source.over:

@@ -1,6 +1,7 @@
 """The real thing, small: a run trained through the command line, and all that can be done with it."""
 
 import json
+import shutil
 import signal
 import subprocess
 import sys
@@ -56,7 +57,10 @@ def test_a_run_tells_what_it_is(weft: Callable[..., Ran], run: Path, data: Path)
     assert facts["model"]["width"] == 32
     assert facts["run"]["train"]["steps"] == 8
     assert facts["run"]["data"]["train"] == [f"{data}/train.{{en,de,fr}}"]
-    assert "model.width: 32\n" in weft("info", run).out
+    assert (facts["result"]["steps"], facts["result"]["kept"]) == (8, "last")
+    out = weft("info", run).out
+    assert "\nsteps: 8\nweights: last\n" in out
+    assert "model.width: 32\n" in out
 
 
 def test_a_text_in_every_direction(weft: Callable[..., Ran], run: Path) -> None:
@@ -138,9 +142,34 @@ def test_a_page(weft: Callable[..., Ran], run: Path, tmp_path: Path) -> None:
     assert "Ein Hund läuft." in page.read_text()
 
 
+def test_other_mistakes_get_one_line(weft: Callable[..., Ran], run: Path, tmp_path: Path) -> None:
+    begun = tmp_path / "begun"
+    begun.mkdir()
+    for file in run.glob("*.json"):
+        shutil.copy(file, begun)
+    manifest = json.loads((begun / "manifest.json").read_text())
+    manifest["files"] = {name: record for name, record in manifest["files"].items() if ".safe" not in name}
+    (begun / "manifest.json").write_text(json.dumps(manifest))
+    options = ("--from", "de", "--to", "en")
+    for arguments, message in [
+        (
+            ("translate", begun, "Ein Hund.", *options),
+            f"no model yet: go on with it: weft train --resume {begun}",
+        ),
+        (("inspect", run, " ", "--out", tmp_path / "page.html", *options), "there is no text to translate"),
+        (("import", run, "--out", tmp_path / "new"), f"{run}: a folder of weft's already"),
+    ]:
+        ran = weft(*arguments)
+        assert (ran.status, ran.out, ran.err.count("\n")) == (2, "", 1)
+        assert message in ran.err
+
+
 def test_a_run_that_is_done_stays_as_it_is(weft: Callable[..., Ran], run: Path) -> None:
     before = (run / "model.safetensors").read_bytes()
-    assert weft("train", "--resume", run).status == 0
+    ran = weft("train", "--resume", run)
+    assert (ran.status, ran.err) == (0, "")
+    assert "the run is finished: nothing is left to do\n" in ran.out
+    assert "steps: 8\n" in ran.out
     assert (run / "model.safetensors").read_bytes() == before
 
 

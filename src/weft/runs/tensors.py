@@ -93,7 +93,7 @@ def _files(path: Path) -> list[Path]:
 def _no_model(path: Path) -> str:
     if not path.is_dir():
         return explain(path)
-    if (path / "checkpoints").is_dir():
+    if (path / "checkpoints").is_dir() or (path / "request.json").is_file():
         return f"{path}: this run has no model yet: go on with it: weft train --resume {path}"
     pickles = sorted(file.name for file in path.iterdir() if is_pickle(file))
     if pickles:
