@@ -140,7 +140,7 @@ def weft(
 
 @pytest.fixture
 def small_corpus(monkeypatch: pytest.MonkeyPatch) -> None:
-    def write(folder: Path, *, test: int) -> None:
+    def write(folder: Path, *, valid: int, test: int) -> None:
         for part in ("train", "valid", "test"):
             for language in ("en", "de", "fr"):
                 (folder / f"{part}.{language}").write_text(

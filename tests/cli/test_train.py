@@ -62,6 +62,7 @@ def test_a_log_gets_plain_lines(weft: Callable[..., Any]) -> None:
         "all is well",
         "step 10 of 10: loss 2.500, learning rate 0, 1,000 tokens/s, 0:00 left",
         "model: run",
+        "curves: run/curves.svg",
         "time: 1:35",
         "steps: 10",
         "validation loss: 2.50",
