@@ -38,7 +38,7 @@ class WeftTraining:
             DataConfig(train=(pattern,)), TranslateConfig(from_language=source, to_language=target)
         )
         trained = text.train_tokenizer(tokenizer)
-        tables = text.tables(folder, tokenizer=trained, tell=print)
+        tables = text.tables(folder, tokenizer=trained, begun=False, tell=print)
         model = Seq2Seq(weft_model.config(shape, dropout=dropout))
         config = TrainConfig(batch_tokens=batch_tokens)
         task = Translate(

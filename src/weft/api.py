@@ -244,7 +244,7 @@ def _run(folder: Path, *, began: float, device: str | None, report: Reporter | N
     run = RunConfig.model_validate_json((folder / RUN).read_text("utf-8"))
     tokenizer = Tokenizer.load(folder)
     tables = ParallelText(run.data, run.translate).tables(
-        folder / DATA, tokenizer=tokenizer, tell=reporter.message
+        folder / DATA, tokenizer=tokenizer, begun=True, tell=reporter.message
     )
     torch.manual_seed(run.train.seed)
     model = Seq2Seq(run.model).to(where)
@@ -316,7 +316,7 @@ def _prepare(folder: Path, *, reporter: Reporter, device: torch.device) -> None:
     text = ParallelText(provisional.data, provisional.translate)
     reporter.message(f"training a tokenizer on {', '.join(text.languages)}")
     tokenizer = text.train_tokenizer(provisional.tokenizer)
-    tables = text.tables(folder / DATA, tokenizer=tokenizer, tell=reporter.message)
+    tables = text.tables(folder / DATA, tokenizer=tokenizer, begun=False, tell=reporter.message)
     preset = request["preset"] or _choose(tables, tokenizer, minutes=provisional.train.minutes, device=device)
     reporter.message(f"preset: {preset}")
     run = _resolve(settings, _recipe(preset), vocabulary=tokenizer.vocab_size)

@@ -66,6 +66,28 @@ def test_the_resolved_configuration_reproduces_the_run(tmp_path: Path, begin: Be
     assert weights(tmp_path / "two") == weights(tmp_path / "one")
 
 
+def test_a_run_goes_on_with_the_text_it_began_with_alone(
+    tmp_path: Path, begin: Begin, corpus: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(loop, "TELL_SECONDS", 0.0)
+    text = {language: corpus / f"train.{language}" for language in ("en", "de")}
+    before = {language: path.read_text() for language, path in text.items()}
+    left_alone = begin(tmp_path / "alone")
+    for name in ("changed", "touched"):
+        with pytest.raises(InterruptedError):
+            begin(tmp_path / name, report=Stop(9))
+    try:
+        text["en"].write_text(before["en"].replace("a", "b", 1))
+        with pytest.raises(UserError, match="not the text that this run began with"):
+            weft.api.resume(tmp_path / "changed")
+    finally:
+        text["en"].write_text(before["en"])
+    resumed = weft.api.resume(tmp_path / "touched")
+    assert resumed.steps == left_alone.steps
+    assert weights(tmp_path / "touched") == weights(tmp_path / "alone")
+    assert not list(tmp_path.glob("*/data/*-again"))
+
+
 def test_other_seeds_give_other_weights(tmp_path: Path, begin: Begin) -> None:
     begin(tmp_path / "one")
     begin(tmp_path / "two", train__seed=2)

@@ -43,12 +43,12 @@ class Sources:
     """
 
     def __init__(self, sources: Sequence[Source], *, fields: Sequence[str]) -> None:
-        self._sources = tuple(sources)
+        self.sources = tuple(sources)
         self.fields = tuple(fields)
         self.stamp = "\n".join([*(f"{source.name} {source.stamp}" for source in sources), *self.fields])
 
     def __iter__(self) -> Iterator[Example]:
-        for source in self._sources:
+        for source in self.sources:
             for line, values in source.rows(self.fields):
                 yield Example(dict(zip(self.fields, values, strict=True)), source.name, line)
 

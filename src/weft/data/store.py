@@ -29,7 +29,7 @@ class Tokens:
     """The ids of one field: a sequence of arrays, each a view of the file."""
 
     def __init__(self, ids: Ids, ends: NDArray[np.int64]) -> None:
-        self._ids = ids
+        self.ids = ids
         self._ends = ends
         self.lengths: NDArray[np.int64] = np.diff(ends, prepend=0)
 
@@ -38,7 +38,7 @@ class Tokens:
 
     def __getitem__(self, row: int) -> Ids:
         end = self._ends[row]
-        return self._ids[end - self.lengths[row] : end]
+        return self.ids[end - self.lengths[row] : end]
 
 
 class TokenStore:
@@ -48,6 +48,7 @@ class TokenStore:
     """
 
     def __init__(self, folder: Path, header: dict[str, Any]) -> None:
+        self.folder = folder
         self.fields = tuple(header["fields"])
         self.report = Report(header["kept"], {why: Dropped(n, tuple(at)) for why, n, at in header["dropped"]})
         self._paths = list(header["paths"])
@@ -65,6 +66,14 @@ class TokenStore:
     def __getitem__(self, field: str) -> Tokens:
         return self._tokens[field]
 
+    def equals(self, other: "TokenStore") -> bool:
+        """Whether both hold the same tokens, row by row."""
+        return self.lengths.keys() == other.lengths.keys() and all(
+            np.array_equal(self.lengths[field], other.lengths[field])
+            and np.array_equal(self[field].ids, other[field].ids)
+            for field in self.lengths
+        )
+
     def place(self, row: int) -> str:
         """Where a row was read: its file and line."""
         return f"{self._paths[self._path_of_row[row]]}:{self._lines[row]}"
@@ -79,11 +88,11 @@ def fingerprint(*parts: str) -> str:
     return hashlib.sha256(json.dumps(parts).encode()).hexdigest()
 
 
-def open_store(folder: Path, fingerprint: str) -> TokenStore | None:
-    """The store in `folder`, or None where there is none, or another, or one that is not whole."""
+def open_store(folder: Path, fingerprint: str | None = None) -> TokenStore | None:
+    """The store in `folder`, or None where there is none, or one that is not whole, or another than `fingerprint` says."""
     try:
         header = json.loads((folder / _HEADER).read_bytes())
-        if header["format"] != _FORMAT or header["fingerprint"] != fingerprint:
+        if header["format"] != _FORMAT or fingerprint not in (None, header["fingerprint"]):
             return None
         if any((folder / name).stat().st_size != size for name, size in header["sizes"].items()):
             return None

@@ -1,5 +1,6 @@
 """Parallel text made ready for training: read, counted, tokenized once, and laid down in the run's folder."""
 
+import shutil
 from collections.abc import Callable, Sequence
 from itertools import islice
 from pathlib import Path
@@ -60,13 +61,18 @@ class ParallelText:
             raise UserError(f"{', '.join(self.data.train)}: not a single complete line to learn from")
         return train_tokenizer(texts, kind=config.kind, size=config.size, special=special)
 
-    def tables(self, folder: Path, *, tokenizer: Tokenizer, tell: Callable[[str], None]) -> Tables:
-        """The pairs as tokens, in stores below `folder` that are used again when nothing has changed."""
+    def tables(
+        self, folder: Path, *, tokenizer: Tokenizer, begun: bool, tell: Callable[[str], None]
+    ) -> Tables:
+        """The pairs as tokens, in stores below `folder` that are used again when nothing has changed.
+
+        Once a run has `begun`, another text than the one it began with is refused.
+        """
         tags = {}
         if self.tagged:
             tags = {language: tokenizer.token_id(language_tag(language)) or 0 for language in self.languages}
         train = PairTable(
-            _store(folder / "train", self.train, tokenizer, tell=tell),
+            _store(folder / "train", self.train, tokenizer, begun=begun, tell=tell),
             self.directions,
             tags=tags,
             max_tokens=self.data.max_tokens,
@@ -81,7 +87,7 @@ class ParallelText:
         for example in complete(self.valid, report=Report()):
             for language, text in example.fields.items():
                 texts[language].append(text)
-        store = _store(folder / "valid", self.valid, tokenizer, tell=tell)
+        store = _store(folder / "valid", self.valid, tokenizer, begun=begun, tell=tell)
         return Tables(train, PairTable(store, self.directions, tags=tags, texts=texts))
 
 
@@ -104,15 +110,16 @@ def _open(specs: Sequence[str], columns: Sequence[str] | None, languages: Sequen
 
 
 def _store(
-    folder: Path, sources: Sources, tokenizer: Tokenizer, *, tell: Callable[[str], None]
+    folder: Path, sources: Sources, tokenizer: Tokenizer, *, begun: bool, tell: Callable[[str], None]
 ) -> TokenStore:
     mark = fingerprint(sources.stamp, tokenizer.fingerprint)
     store = open_store(folder, mark)
     if store is not None:
         return store
+    before = open_store(folder) if begun else None
     report = Report()
     store = build_store(
-        folder,
+        folder if before is None else folder.with_name(f"{folder.name}-again"),
         complete(sources, report=report),
         fields=sources.fields,
         encode=tokenizer.encode,
@@ -120,6 +127,16 @@ def _store(
         fingerprint=mark,
         report=report,
     )
-    for line in report.lines():
-        tell(line)
-    return store
+    if before is None:
+        for line in report.lines():
+            tell(line)
+        return store
+    # The files were written or moved since: they are the same as long as they say the same.
+    same = store.equals(before)
+    shutil.rmtree(store.folder)
+    if not same:
+        names = ", ".join(source.name for source in sources.sources)
+        raise UserError(
+            f"{names}: not the text that this run began with: put that back, or begin a new run with this one"
+        )
+    return before
