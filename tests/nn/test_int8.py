@@ -8,6 +8,8 @@ from weft.config import ModelConfig
 from weft.generate import SearchConfig, generate
 from weft.models.seq2seq import Seq2Seq
 from weft.nn.int8 import Int8Linear, quantize
+from weft.nn.positions import make_position
+from weft.nn.stack import Block
 
 
 def layer(inputs: int, outputs: int, *, bias: bool = True) -> nn.Linear:
@@ -53,6 +55,25 @@ def test_zeros_give_the_bias() -> None:
         assert torch.equal(Int8Linear(plain)(torch.zeros(3, 16)), plain.bias.expand(3, 8))
 
 
+@pytest.mark.parametrize("fields", [{}, {"kv_heads": 2}, {"query_key_norm": True, "bias": False}], ids=str)
+@pytest.mark.parametrize("position", ["rotary", "learned"])
+def test_one_product_gives_the_bits_of_three(fields: dict[str, object], position: str) -> None:
+    torch.manual_seed(0)
+    shape = {"vocabulary": 60, "width": 64, "heads": 4, "feed_forward": 128, "position": position}
+    config = ModelConfig.model_validate(shape | {"encoder_layers": 1, "decoder_layers": 1} | fields)
+    block = Block(config, cross=False).eval()
+    for parameter in block.parameters():
+        nn.init.uniform_(parameter)
+    one, x = quantize(block).attention, torch.randn(3, 5, 64)
+    three = block.attention
+    three.query, three.key, three.value, three.output = (
+        Int8Linear(each) for each in (three.query, three.key, three.value, three.output)
+    )
+    options = {"position": make_position(config, causal=True), "positions": slice(2, 7)}
+    with torch.no_grad():
+        assert torch.equal(one(x, **options), three(x, **options))
+
+
 def test_no_row_depends_on_its_neighbours() -> None:
     quantized = Int8Linear(layer(96, 200))
     x = torch.randn(64, 96) * torch.rand(64, 1).exp()
@@ -71,7 +92,7 @@ def test_a_model_in_eight_bits(dtype: torch.dtype) -> None:
     before = {name: weight.clone() for name, weight in model.state_dict().items()}
     small = quantize(model)
     assert not any(isinstance(module, nn.Linear) for module in small.modules())
-    assert sum(isinstance(module, Int8Linear) for module in small.modules()) == 33
+    assert sum(isinstance(module, Int8Linear) for module in small.modules()) == 25  # of 33
     assert small.source_embedding.tokens.weight is model.source_embedding.tokens.weight
     assert all(torch.equal(weight, before[name]) for name, weight in model.state_dict().items())
     source, target = torch.randint(3, 60, (3, 7)), torch.randint(3, 60, (3, 5))

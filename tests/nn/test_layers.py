@@ -77,3 +77,17 @@ def test_a_cache_reorders_and_trims() -> None:
     assert values.flatten(1).tolist() == [[-4.0, -5.0, 0.0], [0.0, -1.0, 0.0]]
     cache.trim(1)
     assert cache.length == 1
+
+
+def test_a_cache_is_reordered_again_and_again() -> None:
+    cache, draw = KVCache(1, capacity=12).layers[0], torch.Generator().manual_seed(0)
+    expected = torch.empty(2, 1, 0, 3)
+    for count in (2, 8, 8, 4, 4, 6, 1, 3):
+        new = torch.randn(len(expected), 1, 1, 3, generator=draw)
+        keys, values = cache.extend(new, -new)
+        expected = torch.cat((expected, new), 2)
+        assert torch.equal(keys, expected)
+        assert torch.equal(values, -expected)
+        rows = torch.randint(len(expected), (count,), generator=draw)
+        cache.reorder(rows)
+        expected = expected[rows]

@@ -2,9 +2,10 @@
 
 import math
 
+import pytest
 import torch
 
-from weft.nn import Alibi, RelativeBuckets, Rotary, Sinusoidal
+from weft.nn import Alibi, Learned, Position, RelativeBuckets, Rotary, Sinusoidal
 
 
 def test_sinusoids_are_the_papers() -> None:
@@ -49,6 +50,19 @@ def test_rotary_takes_positions_of_each_row() -> None:
     both = rotary.rotate(x, rows)
     for row in range(2):
         torch.testing.assert_close(both[row], rotary.rotate(x[row : row + 1], rows[row])[0])
+
+
+@pytest.mark.parametrize(
+    "scheme",
+    [Sinusoidal(16, max_length=10), Learned(16, max_length=10), Rotary(16, max_length=10)],
+    ids=lambda scheme: type(scheme).__name__,
+)
+def test_a_slice_is_the_positions_in_it(scheme: Position) -> None:
+    hook = scheme.rotate if isinstance(scheme, Rotary) else scheme.embed
+    x = torch.randn(2, 4, 16) if hook == scheme.embed else torch.randn(2, 3, 4, 16)
+    assert torch.equal(hook(x, slice(6, 10)), hook(x, torch.arange(6, 10)))
+    with pytest.raises(IndexError, match="position 10: the last one that the model takes is 9"):
+        hook(x, slice(7, 11))
 
 
 def test_alibi_slopes_are_the_papers() -> None:

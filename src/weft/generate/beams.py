@@ -76,8 +76,10 @@ class Beams:
         finished = finished & (first.totals > -math.inf)
         if finished.any():
             self._finish(first, finished)
-        order = ends.byte().sort(dim=1, stable=True).indices[:, : self.config.beams]
-        running = Candidates(*(field.gather(1, order) for field in candidates))
+        running = candidates
+        if ends.shape[1] > self.config.beams:  # there are as many that do not end
+            order = ends.byte().sort(dim=1, stable=True).indices[:, : self.config.beams]
+            running = Candidates(*(field.gather(1, order) for field in candidates))
         self.totals = running.totals.masked_fill(running.tokens == self.end, -math.inf)
         self.tokens, self.logprobs = self._extended(running)
         self.length += 1

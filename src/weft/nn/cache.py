@@ -16,30 +16,31 @@ class LayerCache:
         self.capacity = capacity
         self.length = 0
         self.memory: Sequence[tuple[Tensor, Tensor]] | None = None  # one for each length of source
-        self._keys: Tensor | None = None
-        self._values: Tensor | None = None
+        self._kept: Tensor | None = None  # keys and values, (2, B, G, capacity, K)
+        self._spare: Tensor | None = None  # where `reorder` writes, by turns: new memory is dear
 
     def extend(
         self, keys: Float[Tensor, "B G T K"], values: Float[Tensor, "B G T K"]
     ) -> tuple[Float[Tensor, "B G S K"], Float[Tensor, "B G S K"]]:
         """Append the new tokens' keys and values and give back those of all tokens so far."""
         rows, groups, new, head_width = keys.shape
-        if self._keys is None or self._values is None:
-            self._keys = keys.new_empty(rows, groups, self.capacity, head_width)
-            self._values = values.new_empty(rows, groups, self.capacity, head_width)
+        if self._kept is None:
+            self._kept = keys.new_empty(2, rows, groups, self.capacity, head_width)
         start, self.length = self.length, self.length + new
-        self._keys[:, :, start : self.length] = keys
-        self._values[:, :, start : self.length] = values
-        return self._keys[:, :, : self.length], self._values[:, :, : self.length]
+        self._kept[0, :, :, start : self.length] = keys
+        self._kept[1, :, :, start : self.length] = values
+        return self._kept[0, :, :, : self.length], self._kept[1, :, :, : self.length]
 
     def reorder(self, rows: Int[Tensor, " R"]) -> None:
         """Keep these rows of the tokens so far, in this order; a row may come more than once."""
-        if self._keys is None or self._values is None:
+        if self._kept is None:
             return
-        for name, store in (("_keys", self._keys), ("_values", self._values)):
-            fresh = store.new_empty(len(rows), *store.shape[1:])
-            torch.index_select(store[:, :, : self.length], 0, rows, out=fresh[:, :, : self.length])
-            setattr(self, name, fresh)
+        if self._spare is None or self._spare.shape[1] < len(rows):
+            self._spare = self._kept.new_empty(2, len(rows), *self._kept.shape[2:])
+        moved = self._spare[:, : len(rows)]
+        for old, new in zip(self._kept, moved, strict=True):
+            torch.index_select(old[:, :, : self.length], 0, rows, out=new[:, :, : self.length])
+        self._kept, self._spare = moved, self._kept
 
     def keep_memory(self, rows: Sequence[Int[Tensor, " _"]]) -> None:
         """Keep these rows of each of the encoder's memories; one that keeps no rows is gone."""

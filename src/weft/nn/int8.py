@@ -9,8 +9,9 @@ from jaxtyping import Float, Int8
 from torch import Tensor, nn
 
 from weft.errors import UserError
+from weft.nn.stack import Block
 
-__all__ = ["Int8Linear", "quantize"]
+__all__ = ["Int8Linear", "has_int8", "quantize"]
 
 Module = TypeVar("Module", bound=nn.Module)
 
@@ -23,19 +24,21 @@ SMALLEST = 1e-30  # what a row of zeros is divided by
 
 
 class Int8Linear(nn.Module):
-    """x Wᵀ + b, with whole numbers and a scale for each row of W, and for each row of x as it comes.
+    """x Wᵀ + b of one layer, or of several one after the other, with whole numbers and scales.
 
-    The scale of a row is its largest magnitude (Dettmers et al. 2022, section 2.1), so no row's output depends on its
-    neighbours. Only for inference: there are no gradients, and nothing here is in the state that is saved.
+    Each row of W has a scale, and each row of x as it comes: its largest magnitude (Dettmers et al. 2022, section 2.1),
+    so no row's output depends on its neighbours. Only for inference: there are no gradients, and nothing here is in the
+    state that is saved.
     """
 
-    def __init__(self, layer: nn.Linear) -> None:
+    def __init__(self, *layers: nn.Linear) -> None:
         super().__init__()
-        self.in_features, self.out_features = layer.in_features, layer.out_features
-        weight = layer.weight.detach().float()
+        weight = torch.cat([layer.weight.detach().float() for layer in layers])
+        self.out_features, self.in_features = weight.shape
+        biases = [layer.bias.detach().float() for layer in layers if layer.bias is not None]
         scale = weight.abs().amax(1).clamp_min(SMALLEST) / WEIGHT_LEVELS
         self.packed = _pack((weight / scale[:, None]).round().to(torch.int8), scale)
-        self.bias = None if layer.bias is None else layer.bias.detach().float()
+        self.bias = torch.cat(biases) if biases else None
 
     def forward(self, x: Float[Tensor, "*N I"]) -> Float[Tensor, "*N O"]:
         """The product, in the precision of `x`."""
@@ -49,19 +52,29 @@ class Int8Linear(nn.Module):
         return out.to(x.dtype)
 
 
+def has_int8() -> bool:
+    """Whether the processor has the kernels."""
+    return "fbgemm" in torch.backends.quantized.supported_engines
+
+
 def quantize(model: Module) -> Module:
-    """A copy of `model` with all its linear layers in 8 bits; what is no linear layer's is shared with it."""
-    if (
-        next(model.parameters()).device.type != "cpu"
-        or "fbgemm" not in torch.backends.quantized.supported_engines
-    ):
+    """A copy of `model`, for inference, with all its linear layers in 8 bits; what is no linear layer's is shared.
+
+    Attention to the tokens themselves gets queries, keys and values by one product, which changes no bit of any.
+    """
+    if next(model.parameters()).device.type != "cpu" or not has_int8():
         raise UserError(
             "int8 needs a model on an x86 processor: leave the precision as it is, or decode there"
         )
     instead: dict[int, object] = {id(parameter): parameter for parameter in model.parameters()}
     instead |= {id(buffer): buffer for buffer in model.buffers()}
     instead |= {id(layer): Int8Linear(layer) for layer in model.modules() if isinstance(layer, nn.Linear)}
-    return copy.deepcopy(model, instead)
+    small = copy.deepcopy(model, instead)
+    for block, plain in zip(list(small.modules()), model.modules(), strict=True):
+        if isinstance(block, Block) and isinstance(plain, Block):
+            own = plain.attention
+            block.attention.join(Int8Linear(own.query, own.key, own.value))
+    return small
 
 
 def _pack(weight: Int8[Tensor, "O I"], scale: Float[Tensor, " O"]) -> torch.ScriptObject:

@@ -8,17 +8,29 @@ from torch import Tensor, nn
 
 from weft.config import ModelConfig
 
-__all__ = ["Alibi", "Learned", "Position", "RelativeBuckets", "Rotary", "Sinusoidal", "make_position"]
+Positions = Int[Tensor, "*B T"] | slice
+"""The positions of tokens: a slice where each row has the same and they follow each other, which costs no look-up."""
+
+__all__ = [
+    "Alibi",
+    "Learned",
+    "Position",
+    "Positions",
+    "RelativeBuckets",
+    "Rotary",
+    "Sinusoidal",
+    "make_position",
+]
 
 
 class Position(nn.Module):
     """No positions at all, and the interface of every scheme."""
 
-    def embed(self, x: Float[Tensor, "B T D"], positions: Int[Tensor, "*B T"]) -> Float[Tensor, "B T D"]:
+    def embed(self, x: Float[Tensor, "B T D"], positions: Positions) -> Float[Tensor, "B T D"]:
         """Add positions to the embedded tokens."""
         return x
 
-    def rotate(self, x: Float[Tensor, "B H T K"], positions: Int[Tensor, "*B T"]) -> Float[Tensor, "B H T K"]:
+    def rotate(self, x: Float[Tensor, "B H T K"], positions: Positions) -> Float[Tensor, "B H T K"]:
         """Turn the queries or the keys of self-attention."""
         return x
 
@@ -44,8 +56,8 @@ class Sinusoidal(Position):
         table = torch.cat(both, dim=-1) if halves else torch.stack(both, dim=-1).flatten(1)
         self.register_buffer("table", table.float(), persistent=False)
 
-    def embed(self, x: Float[Tensor, "B T D"], positions: Int[Tensor, "*B T"]) -> Float[Tensor, "B T D"]:
-        return x + self.table[positions].to(x.dtype)
+    def embed(self, x: Float[Tensor, "B T D"], positions: Positions) -> Float[Tensor, "B T D"]:
+        return x + _at(self.table, positions).to(x.dtype)
 
 
 class Learned(Position):
@@ -55,8 +67,11 @@ class Learned(Position):
         super().__init__()
         self.table = nn.Embedding(max_length, width)
 
-    def embed(self, x: Float[Tensor, "B T D"], positions: Int[Tensor, "*B T"]) -> Float[Tensor, "B T D"]:
-        vectors: Tensor = self.table(positions)
+    def embed(self, x: Float[Tensor, "B T D"], positions: Positions) -> Float[Tensor, "B T D"]:
+        trained = self.table
+        vectors: Tensor = (
+            _at(trained.weight, positions) if isinstance(positions, slice) else trained(positions)
+        )
         return x + vectors
 
 
@@ -79,9 +94,9 @@ class Rotary(Position):
         self.register_buffer("cosines", angles.cos().float(), persistent=False)
         self.register_buffer("sines", (angles.sin() * signs).float(), persistent=False)
 
-    def rotate(self, x: Float[Tensor, "B H T K"], positions: Int[Tensor, "*B T"]) -> Float[Tensor, "B H T K"]:
-        cosines, sines = self.cosines[positions].to(x.dtype), self.sines[positions].to(x.dtype)
-        if positions.dim() == 2:  # a row each has its own positions
+    def rotate(self, x: Float[Tensor, "B H T K"], positions: Positions) -> Float[Tensor, "B H T K"]:
+        cosines, sines = (_at(table, positions).to(x.dtype) for table in (self.cosines, self.sines))
+        if cosines.dim() == 3:  # a row each has its own positions
             cosines, sines = cosines[:, None], sines[:, None]
         half = x.shape[-1] // 2
         return torch.addcmul(x * cosines, x.roll(half, -1), sines)
@@ -129,6 +144,14 @@ class RelativeBuckets(Position):
         far = (exact + (logarithm * (buckets - exact)).long()).clamp(max=buckets - 1)
         vectors: Tensor = self.table(side + torch.where(distance < exact, distance, far))
         return vectors.permute(2, 0, 1)
+
+
+def _at(table: Float[Tensor, "L D"], positions: Positions) -> Float[Tensor, "*B T D"]:
+    if isinstance(positions, slice) and positions.stop > len(table):  # which a slice would not say
+        raise IndexError(
+            f"position {positions.stop - 1}: the last one that the model takes is {len(table) - 1}"
+        )
+    return table[positions]
 
 
 def make_position(config: ModelConfig, *, causal: bool) -> Position:

@@ -14,7 +14,7 @@ from weft.nn.dropout import Dropout
 from weft.nn.feed_forward import FeedForward
 from weft.nn.masks import Mask
 from weft.nn.norms import make_norm
-from weft.nn.positions import Position, make_position
+from weft.nn.positions import Position, Positions, make_position
 
 __all__ = ["Block", "Residual", "Stack"]
 
@@ -39,7 +39,7 @@ class SelfAttention(TypedDict, total=False):
     """What every block's self-attention is told alike, made once by the stack."""
 
     position: Position | None
-    positions: Int[Tensor, "*B T"] | None
+    positions: Positions | None
     mask: Bool[Tensor, "#B 1 #T S"] | None
     causal: bool
     bias: Float[Tensor, "H T S"] | None
@@ -103,14 +103,13 @@ class Stack(nn.Module):
         past = cache.length if cache is not None else 0
         length = past + x.shape[1]
         keys = torch.arange(length, device=x.device)
-        if positions is None:
-            positions = keys[past:]
+        at = slice(past, length) if positions is None else positions
         mask = mask or Mask(causal=self.causal)
         visible = mask.build(x.shape[1], length, device=x.device)
         memory_visible = None if memory_keep is None else memory_keep[:, None, None, :]
         bias = self.position.bias(keys[past:], keys)
 
-        x = self.dropout(self.position.embed(x, positions))
+        x = self.dropout(self.position.embed(x, at))
         for index, block in enumerate(self.blocks):
             x = block(
                 x,
@@ -118,7 +117,7 @@ class Stack(nn.Module):
                 memory_mask=memory_visible,
                 cache=cache.layers[index] if cache is not None else None,
                 position=self.position,
-                positions=positions,
+                positions=at,
                 mask=visible,
                 causal=mask.only_causal,
                 bias=bias,
