@@ -62,7 +62,7 @@ def _compare(translator: Translator, lines: list[str], *, beams: int, cores: int
         work=f"test_2016_flickr, {len(lines)} sentences, {sum(lengths)} tokens written",
         unit="sentences/s",
         weft=median(rates["weft"]),
-        weft_settings=f"defaults, {run}, from text to text",
+        weft_settings=f"defaults ({translator.precision}), {run}, from text to text",
         peer="CTranslate2",
         peer_value=median(rates["peer"]),
         peer_settings=settings,

@@ -19,6 +19,7 @@ from benchmarks.machine import fast_dtypes, on_cores, seconds_of
 from benchmarks.multi30k import END
 from benchmarks.report import Options, Row
 from weft.models.seq2seq import Seq2Seq
+from weft.nn.inference import choose_precision, convert
 from weft.text.training import train_tokenizer
 from weft.translator import Translator, TranslatorConfig
 
@@ -91,10 +92,12 @@ def _weft(sources: list[list[int]], *, beams: int) -> tuple[Decode, str]:
     words = [f"w{number}" for number in range(SHAPE.vocabulary - SPECIAL)]
     tokenizer = train_tokenizer([" ".join(words)], kind="words", size=SHAPE.vocabulary)
     config = TranslatorConfig(directions=(("source", "target"),), tags=False, model=weft_model.config(SHAPE))
-    translator = Translator(config, model=Seq2Seq(config.model), tokenizer=tokenizer)
+    precision = choose_precision("auto", width=SHAPE.width, device=torch.device("cpu"))
+    model = convert(Seq2Seq(config.model), precision)
+    translator = Translator(config, model=model, tokenizer=tokenizer, precision=precision)
     texts = [" ".join(words[token - SPECIAL] for token in source[:-1]) for source in sources]
     decode = partial(translator.translate, texts, beams=beams, min_length=LENGTH, max_length=LENGTH)
-    return decode, "defaults, from text to text"
+    return decode, f"defaults ({precision}), from text to text"
 
 
 def _ctranslate(model: MarianMTModel, sources: list[list[int]], *, beams: int) -> tuple[Decode, str]:

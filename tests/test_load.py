@@ -37,7 +37,8 @@ def run(tmp_path_factory: pytest.TempPathFactory) -> Path:
     "fbgemm" not in torch.backends.quantized.supported_engines, reason="needs an x86 processor"
 )
 def test_in_eight_bits_every_product_is(run: Path) -> None:
-    plain, small = weft.load(run, device="cpu"), weft.load(run, device="cpu", precision="int8")
+    plain, small = (weft.load(run, device="cpu", precision=each) for each in ("float32", "int8"))
+    assert (plain.precision, small.precision) == ("float32", "int8")
     assert not any(isinstance(module, Int8Linear) for module in plain.model.modules())
     assert not any(isinstance(module, nn.Linear) for module in small.model.modules())
     sources = [german for german, _ in LINES]
@@ -46,6 +47,18 @@ def test_in_eight_bits_every_product_is(run: Path) -> None:
     ]
     assert scores[0] != scores[1]
     assert scores[1] == pytest.approx(scores[0], abs=0.1)
+
+
+def test_a_narrow_model_stays_as_it_was_trained(run: Path) -> None:
+    translator = weft.load(run, device="cpu")
+    assert translator.precision == "float32"
+    assert translator.evaluate(str(run.parent / "train.tsv"), beams=1).precision == "float32"
+
+
+def test_bfloat16_when_asked_for(run: Path) -> None:
+    translator = weft.load(run, device="cpu", precision="bfloat16")
+    assert {weight.dtype for weight in translator.model.parameters()} == {torch.bfloat16}
+    assert translator.translate("der Hund", max_length=5).score < 0
 
 
 def test_an_unknown_precision_is_named_with_its_nearest(run: Path) -> None:

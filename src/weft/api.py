@@ -17,7 +17,7 @@ from weft.errors import UserError, suggest
 from weft.families import export_folder, import_folder
 from weft.families.marian_tokenizer import MarianTokenizer
 from weft.models.seq2seq import Seq2Seq
-from weft.nn.int8 import quantize
+from weft.nn.inference import Precision, choose_precision, convert
 from weft.nn.precision import matmul_flops
 from weft.overrides import Settings, load_settings, validate
 from weft.recipes import EFFICIENCY, Machine, Recipe, default_preset, resize
@@ -59,7 +59,6 @@ TOKENIZER = "tokenizer.json"
 TASKS = (TASK,)
 
 PARAMETERS_PER_TOKEN = 10  # of the training text, above which a model has more room than there is to learn
-PRECISIONS = ("float32", "int8")
 
 
 def train(
@@ -131,25 +130,21 @@ def resume(run: str | Path, *, device: str | None = None, report: Reporter | Non
 
 
 def load(
-    path: str | Path, *, device: str | None = None, precision: Literal["float32", "int8"] = "float32"
+    path: str | Path, *, device: str | None = None, precision: Precision | Literal["auto"] = "auto"
 ) -> Translator:
     """The model in a folder, ready for use; every file is checked against its checksum.
 
-    In int8 the linear layers are rounded to eight bits, on an x86 processor alone: about twice as fast where the model
-    is 512 wide, and no faster where it is 128 wide.
+    By default a model that is wide enough for it is used in int8 on an x86 processor, its linear layers rounded to eight
+    bits, and any in bfloat16 on a GPU that is fast in it. In float32 its numbers are those that were trained or imported.
     """
-    if precision not in PRECISIONS:
-        known = ", ".join(PRECISIONS)
-        raise UserError(f'no precision "{precision}"{suggest(precision, PRECISIONS)} (there are: {known})')
-    folder = Path(path)
+    folder, where = Path(path), _device(device)
     verify(folder)
     config = _read_config(folder)
+    chosen = choose_precision(precision, width=config.model.width, device=where)
     model = Seq2Seq(config.model)
     model.load_state_dict(load_tensors(folder, _shapes(model)))
-    model = model.to(_device(device))
-    if precision == "int8":
-        model = quantize(model)
-    return Translator(config, model=model, tokenizer=_load_tokenizer(folder, config))
+    model = convert(model.to(where), chosen)
+    return Translator(config, model=model, tokenizer=_load_tokenizer(folder, config), precision=chosen)
 
 
 def import_model(folder: str | Path, *, out: str | Path) -> None:

@@ -15,6 +15,7 @@ from weft.families.marian_tokenizer import MarianTokenizer
 from weft.generate import Hypothesis, SearchConfig, generate
 from weft.inspect import Text, alignment, attention, translation_groups, write_page
 from weft.models.seq2seq import Seq2Seq
+from weft.nn.inference import Precision
 from weft.overrides import validate
 from weft.tasks.parallel import read_parallel
 from weft.tasks.translate import Direction, language_tag, pick_direction, score
@@ -74,7 +75,7 @@ class Translation:
 
 
 class Evaluation(NamedTuple):
-    """sacreBLEU's figures for a corpus, with their signatures, and how fast they came about."""
+    """sacreBLEU's figures for a corpus, with their signatures, and how fast and in what precision they came about."""
 
     direction: str
     bleu: float
@@ -85,17 +86,24 @@ class Evaluation(NamedTuple):
     sentences: int
     truncated: int
     sentences_per_second: float
+    precision: Precision
 
 
 class Translator:
     """A model, its tokenizer and the directions it knows."""
 
     def __init__(
-        self, config: TranslatorConfig, *, model: Seq2Seq, tokenizer: Tokenizer | MarianTokenizer
+        self,
+        config: TranslatorConfig,
+        *,
+        model: Seq2Seq,
+        tokenizer: Tokenizer | MarianTokenizer,
+        precision: Precision = "float32",
     ) -> None:
         self.config = config
         self.model = model.eval()
         self.tokenizer = tokenizer
+        self.precision = precision
         self.directions = [Direction(*pair) for pair in config.directions]
 
     @property
@@ -177,6 +185,7 @@ class Translator:
             sentences=len(references),
             truncated=sum(source.over for source in encoded),
             sentences_per_second=len(references) / seconds,
+            precision=self.precision,
         )
 
     def inspect(

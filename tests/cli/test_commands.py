@@ -44,6 +44,7 @@ def test_evaluate(weft: Callable[..., Any], run: Path, calls: list[SimpleNamespa
         "columns": ["de", "en"],
         "beams": None,
     }
+    assert calls[-2].precision == "auto"
     out = weft("evaluate", run, "--data", "a.{de,en}", "--from", "de", "--to", "en", "--json").out
     assert json.loads(out) == {"direction": "de-en", "bleu": 38.51, "exact": 0.25}
 

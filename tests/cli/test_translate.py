@@ -206,7 +206,7 @@ def test_options_reach_the_search(weft: Callable[..., Any], run: Path, calls: li
         "cpu",
     )
     load, call = calls
-    assert load.device == "cpu"
+    assert (load.device, load.precision) == ("cpu", "auto")
     assert vars(call) == {
         "name": "translate",
         "texts": ["a"],
@@ -217,6 +217,8 @@ def test_options_reach_the_search(weft: Callable[..., Any], run: Path, calls: li
         "beams": 4,
         "length_penalty": 0.6,
     }
+    weft("translate", run, "a", "--precision", "int8")
+    assert calls[-2].precision == "int8"
     weft("translate", run, "a", "--nbest", "8")
     assert (calls[-1].beams, calls[-1].nbest) == (8, 8)
     weft("translate", run, "a", "--ban", "dog", "--ban", "a cat", "--force", "house")

@@ -5,7 +5,7 @@ from typing import Annotated
 
 from cyclopts import App, Parameter
 
-from weft.cli.options import Device, From, Json, To
+from weft.cli.options import Device, From, Json, Precision, To
 from weft.cli.output import print_facts, print_json
 
 __all__ = ["app"]
@@ -24,6 +24,7 @@ def evaluate(
     columns: Annotated[str | None, Parameter(help="Names for a table's columns, as in en,de.")] = None,
     beam: Annotated[int | None, Parameter(help="How many hypotheses to keep: 1 is greedy.")] = None,
     device: Device = None,
+    precision: Precision = "auto",
     as_json: Json = False,
 ) -> None:
     """Translate test data and compare: sacreBLEU's BLEU and chrF, with their signatures.
@@ -35,7 +36,7 @@ def evaluate(
     """
     from weft.api import load
 
-    translator = load(run, device=device)
+    translator = load(run, device=device, precision=precision)
     found = translator.evaluate(
         data,
         from_language=from_language,

@@ -40,7 +40,7 @@ def inspect(
     from weft.api import load
 
     refuse_existing(out, overwrite=overwrite)
-    translator = load(run, device=device)
+    translator = load(run, device=device, precision="float32")
     answer = translator.inspect(
         text, out=out, from_language=from_language, to_language=to_language, beams=beam
     )

@@ -1,11 +1,11 @@
 """Options that several commands share."""
 
 from dataclasses import dataclass
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 from cyclopts import Group, Parameter
 
-__all__ = ["Device", "From", "Json", "Search", "To"]
+__all__ = ["Device", "From", "Json", "Precision", "Search", "To"]
 
 From = Annotated[
     str | None, Parameter(name="--from", help="The source's language, where the model knows several.")
@@ -15,6 +15,10 @@ To = Annotated[
 ]
 Device = Annotated[
     str | None, Parameter(help="Where to compute: cpu, cuda, cuda:1, mps. By default a GPU if there is one.")
+]
+Precision = Annotated[
+    Literal["auto", "float32", "bfloat16", "int8"],
+    Parameter(help="What to compute in. auto: the fastest that keeps the quality; float32: as trained."),
 ]
 Json = Annotated[bool, Parameter(name="--json", help="Report as JSON, for programs.")]
 

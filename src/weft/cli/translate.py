@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, TextIO
 from cyclopts import App
 
 from weft.cli.lines import line_blocks, open_input, open_output, refuse_existing
-from weft.cli.options import Device, From, Json, Search, To
+from weft.cli.options import Device, From, Json, Precision, Search, To
 from weft.cli.output import to_json
 from weft.cli.problems import warn
 from weft.errors import UserError
@@ -42,6 +42,7 @@ def translate(
     search: Search | None = None,
     truncate: bool = False,
     device: Device = None,
+    precision: Precision = "auto",
     as_json: Json = False,
 ) -> None:
     """Translate a text, a file or standard input.
@@ -69,7 +70,7 @@ def translate(
         refuse_existing(output, overwrite=overwrite)
     if input is not None and not input.exists():
         raise UserError(f"{input}: no such file")
-    translator = load(run, device=device)
+    translator = load(run, device=device, precision=precision)
     options = {"from_language": from_language, "to_language": to_language, "truncate": truncate}
     search = search or Search()
     options |= search.keywords()
