@@ -255,7 +255,9 @@ def test_a_run_that_is_told_to_stop_saves_and_can_go_on(
     weft: Callable[..., Ran], data: Path, tmp_path: Path, asked: signal.Signals, status: int
 ) -> None:
     run = tmp_path / "run"
-    command = [sys.executable, "-c", "import sys; from weft.cli import main; sys.exit(main())", "train"]
+    # A shell that starts something in the background has it ignore SIGINT, and what that starts likewise.
+    heeding = "import signal, sys; signal.signal(signal.SIGINT, signal.default_int_handler)"
+    command = [sys.executable, "-c", f"{heeding}; from weft.cli import main; sys.exit(main())", "train"]
     wanted = [
         "translate",
         "--train",

@@ -11,7 +11,8 @@ __all__ = ["Stopping"]
 class Stopping:
     """Within this context a first Ctrl-C or SIGTERM is kept back until `give_way`; a second one is not.
 
-    Only Python's main thread can hold signals back: in another one nothing changes, nor where `hold` is False.
+    A signal that is ignored, as a shell has it for what runs in the background, stays so. Only Python's main thread can
+    hold signals back: in another one nothing changes, nor where `hold` is False.
     """
 
     def __init__(self, *, hold: bool) -> None:
@@ -22,7 +23,9 @@ class Stopping:
     def __enter__(self) -> Self:
         if self.hold:
             self._before = {
-                number: signal.signal(number, self._ask) for number in (signal.SIGINT, signal.SIGTERM)
+                number: signal.signal(number, self._ask)
+                for number in (signal.SIGINT, signal.SIGTERM)
+                if signal.getsignal(number) is not signal.SIG_IGN
             }
         return self
 
