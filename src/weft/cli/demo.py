@@ -42,7 +42,7 @@ def demo(
     folder: Path = Path("weft-demo"),
     /,
     *,
-    minutes: Annotated[float, Parameter(help="How long to train.")] = 2.25,
+    minutes: Annotated[float, Parameter(help="How long to train.")] = 2.6,
     device: Device = None,
     as_json: Json = False,
 ) -> None:
