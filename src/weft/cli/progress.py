@@ -9,26 +9,14 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn
 
 from weft.cli.output import duration, label, print_facts, print_json, say, screen
+from weft.training.report import Reporter
 
 __all__ = ["JsonReporter", "PlainReporter", "RichReporter", "Watcher", "watcher"]
 
 
-class Watcher(Protocol):
+class Watcher(Reporter, Protocol):
     """What training tells, and a context that puts the terminal back in order however training ends."""
 
-    def start(self, run: Mapping[str, Any]) -> None: ...
-    def step(
-        self,
-        step: int,
-        total: int,
-        loss: float,
-        tokens_per_second: float,
-        learning_rate: float,
-        seconds_left: float,
-    ) -> None: ...
-    def validation(self, step: int, loss: float, scores: Mapping[str, float], best: bool) -> None: ...
-    def message(self, text: str) -> None: ...
-    def finish(self, result: Any) -> None: ...
     def __enter__(self) -> Self: ...
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
