@@ -59,6 +59,7 @@ def test_overrides_come_as_a_mapping_too(file: Path) -> None:
     file.write_text(MODEL)
     config = validate(Whole, load_settings(file, {"model.width": 32, "train": {"minutes": 1.5}}))
     assert (config.model.width, config.model.heads, config.train.minutes) == (32, 2, 1.5)
+    assert validate(Whole, load_settings(file, "model.width=32")).model.width == 32
 
 
 def test_what_a_program_gives_lies_over_both_and_blames_neither(file: Path) -> None:
@@ -104,12 +105,14 @@ def test_an_override_that_is_none_is_refused(written: str) -> None:
 
 def test_unknown_key_names_file_line_and_the_nearest(file: Path) -> None:
     file.write_text(MODEL + "# widht = 3\nwidht = 3\n")
-    assert error(file) == f'{file}:10: unknown key "model.widht" (did you mean "width"?)'
+    assert error(file) == f'{file}:10: unknown key "model.widht" (did you mean "model.width"?)'
 
 
 def test_unknown_key_in_an_override_does_not_blame_the_file(file: Path) -> None:
     file.write_text(MODEL)
-    assert error(file, "model.widht=3") == '--set: unknown key "model.widht" (did you mean "width"?)'
+    assert error(file, "model.widht=3") == '--set: unknown key "model.widht" (did you mean "model.width"?)'
+    message = '--set: unknown key "model.special.pat" (did you mean "model.special.pad"?)'
+    assert error(file, "model.special.pat=3") == message
     assert error(file, "moddel.width=3") == '--set: unknown key "moddel" (did you mean "model"?)'
 
 
@@ -159,6 +162,8 @@ def test_what_is_no_toml_names_its_line(file: Path, content: bytes, message: str
 def test_a_file_that_cannot_be_read_is_named(tmp_path: Path) -> None:
     assert error(tmp_path / "none.toml") == f"{tmp_path / 'none.toml'}: No such file or directory"
     assert error(tmp_path) == f"{tmp_path}: Is a directory"
+    (tmp_path / "weft.toml").touch()
+    assert error(tmp_path / "wefd.toml").endswith('No such file or directory (did you mean "weft.toml"?)')
 
 
 NAMES = st.text(string.ascii_lowercase, min_size=1, max_size=4)

@@ -9,6 +9,7 @@ import tomllib
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from copy import deepcopy
 from datetime import date, datetime, time
+from difflib import get_close_matches
 from os import PathLike
 from pathlib import Path
 from types import MappingProxyType
@@ -58,11 +59,13 @@ class Settings(dict[str, Any]):
 def load_settings(path: str | PathLike[str] | None, overrides: Overrides = ()) -> Settings:
     """The tables of a TOML file with overrides laid over them.
 
-    `overrides` are `a.b=c` texts, or a mapping from `a.b` to values. In a text, `c` follows TOML, and what is
-    no TOML value is a string, so that `model.norm=rms` needs no quotes.
+    `overrides` are `a.b=c` texts, or one such text, or a mapping from `a.b` to values. In a text, `c` follows TOML,
+    and what is no TOML value is a string, so that `model.norm=rms` needs no quotes.
     Raises UserError, with the file and line where there is one, for what is not readable as settings.
     """
     settings = Settings() if path is None else Settings(_read(Path(path)), path=Path(path))
+    if isinstance(overrides, str):
+        overrides = [overrides]
     pairs = overrides.items() if isinstance(overrides, Mapping) else map(parse_override, overrides)
     for key, value in pairs:
         _lay(settings, key, value)
@@ -105,7 +108,9 @@ def _read(path: Path) -> dict[str, Any]:
     try:
         text = path.read_bytes().decode()
     except OSError as error:
-        raise UserError(f"{path}: {error.strerror or error}") from error
+        missing = isinstance(error, FileNotFoundError) and path.parent.is_dir()
+        near = suggest(path.name, [entry.name for entry in path.parent.iterdir()]) if missing else ""
+        raise UserError(f"{path}: {error.strerror or error}{near}") from error
     except UnicodeDecodeError as error:
         line = error.object.count(b"\n", 0, error.start) + 1
         raise UserError(f"{path}:{line}: not UTF-8: save the file as UTF-8") from error
@@ -200,16 +205,17 @@ def find_line(text: str, place: Sequence[str]) -> int | None:
 
 
 def _nearest_key(model: type[BaseModel], place: Sequence[str]) -> str:
-    """A suggestion from the keys of the same table, or else from all the keys."""
+    """A suggestion from the keys of the same table, or else from all the keys, by its whole name."""
     table: type[BaseModel] | None = model
     for part in place[:-1]:
         table = dict(_tables(table)).get(part) if table else None
-    name = place[-1]
-    if table and (near := suggest(name, table.model_fields)):
-        return near
+    *tables, name = place
+    near = get_close_matches(name, table.model_fields, n=1) if table else []
     everywhere = list(_keys(model))
-    elsewhere = [key for key in everywhere if key.split(".")[-1] == name]
-    return f' (did you mean "{elsewhere[0]}"?)' if elsewhere else suggest(".".join(place), everywhere)
+    found = (
+        [".".join([*tables, *near])] if near else [key for key in everywhere if key.split(".")[-1] == name]
+    )
+    return f' (did you mean "{found[0]}"?)' if found else suggest(".".join(place), everywhere)
 
 
 def _tables(model: type[BaseModel]) -> Iterator[tuple[str, type[BaseModel]]]:

@@ -194,7 +194,7 @@ def test_a_mistake_in_use_gets_one_line(
     [
         (
             ["--set", "model.widht=32"],
-            'weft: error: --set: unknown key "model.widht" (did you mean "width"?)',
+            'weft: error: --set: unknown key "model.widht" (did you mean "model.width"?)',
         ),
         (
             ["--set", "train.clip=much"],

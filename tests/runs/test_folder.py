@@ -177,7 +177,11 @@ LOOKS: list[tuple[str, Callable[[Path], object], str]] = [
         "a CTranslate2 folder",
     ),
     ("pickles", lambda p: (p.mkdir(), zip_pickle(p / "best.pt")), r"best\.pt is a Python pickle"),
-    ("unfinished", lambda p: (p / "checkpoints").mkdir(parents=True), "no model yet: .*weft train --resume"),
+    (
+        "no manifest",
+        lambda p: (p / "checkpoints").mkdir(parents=True),
+        "damaged: a run without its manifest.json",
+    ),
     ("parent", lambda p: write_folder(p / "a", kind="t", files={}), "no model here, but inside it: .*runs/a"),
     (
         "newer",

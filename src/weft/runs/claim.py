@@ -2,14 +2,15 @@
 
 import fcntl
 import os
+import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
 from weft.errors import UserError
-from weft.runs.folder import LOCK, read_folder, refuse_used
+from weft.runs.folder import LOCK, read_manifest, refuse_used
 
-__all__ = ["claim"]
+__all__ = ["claim", "give_back"]
 
 _held: set[int] = set()
 
@@ -25,16 +26,19 @@ os.register_at_fork(after_in_child=_let_go_in_child)
 
 
 @contextmanager
-def claim(run: Path, *, resume: bool = False) -> Iterator[None]:
+def claim(run: Path, *, resume: bool = False) -> Iterator[bool]:
     """Hold a run's folder for this process: a new one is made and must be empty, one to resume must be a run.
 
-    The lock is the system's, on an open file, and falls with the process: that of a killed one blocks nobody.
+    Gives whether the folder had to be made. The lock is the system's, on an open file, and falls with the process: that
+    of a killed one blocks nobody.
     """
+    made = False
     if resume:
-        read_folder(run)
+        read_manifest(run)
     else:
         try:
             refuse_used(run)
+            made = not run.exists()
             run.mkdir(parents=True, exist_ok=True)
         except OSError as error:
             raise UserError(f"{run}: cannot be made ({error}): give another --out") from error
@@ -43,11 +47,22 @@ def claim(run: Path, *, resume: bool = False) -> Iterator[None]:
     try:
         if not resume:
             refuse_used(run)  # another process may have been here between the first look and the lock
-        yield
+        yield made
     finally:
         if descriptor in _held:  # not in a forked child, which has closed its own already
             _held.remove(descriptor)
             os.close(descriptor)
+
+
+def give_back(run: Path, *, made: bool) -> None:
+    """Leave a new run's folder as it was found when this process claimed it: empty, or not there if it had to be `made`."""
+    for entry in run.iterdir():
+        if entry.is_dir() and not entry.is_symlink():
+            shutil.rmtree(entry)
+        else:
+            entry.unlink()
+    if made:
+        run.rmdir()
 
 
 def _lock(run: Path) -> int:

@@ -21,6 +21,7 @@ from weft.runs.manifest import (
 )
 
 __all__ = [
+    "REQUEST",
     "TEMPORARY",
     "Content",
     "clean",
@@ -41,6 +42,7 @@ Content: TypeAlias = bytes | Callable[[Path], None]  # a file's bytes, or what w
 TEMPORARY = ".tmp-"
 NEXT = ".next"  # an update of a folder that is down and not yet moved to its place
 LOCK = ".lock"
+REQUEST = "request.json"  # what a run was asked for: the first of its files, by which it is known as one
 
 
 def write_folder(path: Path, *, kind: str, files: Mapping[str, Content]) -> Manifest:
@@ -179,7 +181,7 @@ def refuse_used(path: Path) -> None:
     if not path.is_dir():
         raise UserError(f"{path}: a file, where a folder is to be written: give another --out")
     entries = [entry for entry in path.iterdir() if entry.name != LOCK]
-    if (path / "checkpoints").is_dir():
+    if (path / "checkpoints").is_dir() or file_of(path, REQUEST).is_file():
         raise UserError(
             f"{path}: holds a run: go on with it (weft train --resume {path}) or give another --out"
         )

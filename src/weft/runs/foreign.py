@@ -49,7 +49,9 @@ def _explain_file(path: Path) -> str:
 def _explain_folder(path: Path) -> str:
     names = {entry.name for entry in path.iterdir()}
     if "checkpoints" in names:
-        return f"{path}: this run has no model yet: go on with it: weft train --resume {path}"
+        return (
+            f"{path}: the folder is damaged: a run without its {MANIFEST}: put that back, or begin a new run"
+        )
     vocabularies = {name for name in names if "vocabulary." in name}
     if "model.bin" in names and vocabularies:
         return (

@@ -10,7 +10,7 @@ from safetensors.torch import save_file
 from torch import Tensor
 
 from weft.errors import UserError, suggest
-from weft.runs.folder import file_of
+from weft.runs.folder import REQUEST, file_of
 from weft.runs.foreign import PICKLE_ADVICE, explain, is_pickle
 
 __all__ = ["MODEL", "load_tensors", "read_tensors", "save_tensors"]
@@ -93,7 +93,7 @@ def _files(path: Path) -> list[Path]:
 def _no_model(path: Path) -> str:
     if not path.is_dir():
         return explain(path)
-    if (path / "checkpoints").is_dir() or (path / "request.json").is_file():
+    if (path / "checkpoints").is_dir() or (path / REQUEST).is_file():
         return f"{path}: this run has no model yet: go on with it: weft train --resume {path}"
     pickles = sorted(file.name for file in path.iterdir() if is_pickle(file))
     if pickles:
