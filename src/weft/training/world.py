@@ -18,7 +18,7 @@ class World:
         self.rank = int(os.environ.get("RANK", "0"))
         self._started_here = self.size > 1 and not dist.is_initialized()
         if self._started_here:
-            dist.init_process_group("nccl" if torch.cuda.is_available() else "gloo")
+            dist.init_process_group()  # gloo for tensors on the CPU, nccl for those on a GPU
 
     @property
     def leads(self) -> bool:
@@ -34,10 +34,17 @@ class World:
         return box[0]
 
     def sum_gradients(self, model: nn.Module) -> None:
-        """Add up all processes' gradients: each has divided its loss by the count of the whole batch."""
+        """Add up all processes' gradients: each has divided its loss by the count of the whole batch.
+
+        A process that had no share of a small batch adds nothing.
+        """
         if self.size == 1:
             return
-        gradients = [p.grad for p in model.parameters() if p.grad is not None]
+        gradients = []
+        for parameter in model.parameters():
+            if parameter.grad is None:
+                parameter.grad = torch.zeros_like(parameter)
+            gradients.append(parameter.grad)
         flat = torch.cat([gradient.flatten() for gradient in gradients])
         dist.all_reduce(flat)
         parts = torch.split(flat, [gradient.numel() for gradient in gradients])
