@@ -76,16 +76,19 @@ def test_minutes_become_steps_when_it_is_time_to_decay(monkeypatch: pytest.Monke
 def test_a_run_that_would_be_late_is_made_shorter(monkeypatch: pytest.MonkeyPatch) -> None:
     clock = pace(minutes=1.0)
     clock.seconds_per_step = 0.1
-    monkeypatch.setattr("weft.training.pace.time.monotonic", lambda: 30.0)
+    now = 30.0
+    monkeypatch.setattr("weft.training.pace.time.monotonic", lambda: now)
     plan = Plan(validate_every=100, decay_from=200, steps=600)
     assert clock.decide(plan, step=300) == plan
-    clock.seconds_per_step = 0.103  # 0.9 seconds late
-    assert clock.decide(plan, step=300) == plan
     clock.seconds_per_step = 0.2
-    assert clock.decide(plan, step=310) == plan, "not at every step"
-    assert clock.decide(plan, step=300) == plan._replace(steps=450)
-    clock.seconds_per_step = 0.05
-    assert clock.decide(plan, step=300) == plan._replace(steps=900), "and longer where there is time"
+    now = 31.0
+    assert clock.decide(plan, step=301) == plan, "not at every step"
+    now = 31.3
+    assert clock.decide(plan, step=302) == plan._replace(steps=302 + 143)
+    now, clock.seconds_per_step = 33.0, 0.0925  # 0.6 seconds late
+    assert clock.decide(plan, step=302) == plan
+    now, clock.seconds_per_step = 35.0, 0.05
+    assert clock.decide(plan, step=300) == plan._replace(steps=800), "and longer where there is time"
 
 
 def test_a_run_of_so_many_steps_stays_one() -> None:

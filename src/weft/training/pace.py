@@ -11,8 +11,7 @@ __all__ = ["Pace"]
 
 CALIBRATION = 12  # steps that are timed before a run given minutes guesses its length
 FORGETTING = 0.02  # batches differ, and the first steps are slow
-REVISION = 50  # steps after which a run that has minutes looks whether it is still on time
-LATE = 0.02  # of its minutes, that it may be late or early without a revision
+LATE = 0.02  # of its minutes, that a run may be late or early; as often as this it looks whether it is
 LAST_VALIDATIONS = 3  # the weights that a run may keep are each measured at its end
 
 
@@ -26,6 +25,7 @@ class Pace:
         self.before = 0.0  # seconds spent before the run was resumed
         self.seconds_per_step = 0.0
         self.seconds_per_validation = 0.0
+        self.looked = 0.0  # when it was last seen whether the run is on time
 
     @property
     def elapsed(self) -> float:
@@ -61,16 +61,15 @@ class Pace:
 
     def _revise(self, plan: Plan, *, step: int) -> Plan:
         """Another length where the machine has become slower or faster since the plan was made."""
-        if (
-            self.config.minutes is None
-            or plan.steps is None
-            or plan.validate_every is None
-            or step % REVISION
-        ):
+        if self.config.minutes is None or plan.steps is None or plan.validate_every is None:
             return plan
+        tolerance = LATE * self.config.minutes * 60
+        if self.elapsed - self.looked < tolerance:
+            return plan
+        self.looked = self.elapsed
         left = self._steps_left(plan.validate_every)
         wrong = abs(plan.steps - step - left) * self.seconds_per_step
-        return plan if wrong < LATE * self.config.minutes * 60 else plan._replace(steps=step + left)
+        return plan if wrong < tolerance else plan._replace(steps=step + left)
 
     def _steps_left(self, validate_every: int) -> int:
         """The steps that fit into the time that is left, one at the least."""
