@@ -9,7 +9,7 @@ from benchmarks.huggingface import Shape
 from benchmarks.multi30k import Batch
 from weft.config import DataConfig, TokenizerConfig, TrainConfig, TranslateConfig
 from weft.models.seq2seq import Seq2Seq
-from weft.nn.precision import fast_dtype
+from weft.nn.precision import training_dtype
 from weft.tasks.parallel import ParallelText
 from weft.tasks.translate import Translate
 from weft.training.loop import Trainer
@@ -38,8 +38,10 @@ class WeftTraining:
             DataConfig(train=(pattern,)), TranslateConfig(from_language=source, to_language=target)
         )
         trained = text.train_tokenizer(tokenizer)
-        tables = text.tables(folder, tokenizer=trained, begun=False, tell=print)
         model = Seq2Seq(weft_model.config(shape, dropout=dropout))
+        tables = text.tables(
+            folder, tokenizer=trained, longest=model.config.max_length, begun=False, tell=print
+        )
         config = TrainConfig(batch_tokens=batch_tokens)
         task = Translate(
             tables.train,
@@ -61,7 +63,7 @@ class WeftTraining:
 
     def __str__(self) -> str:
         optimizers = " and ".join(type(each).__name__ for each in self.trainer.optimizers.values())
-        dtype = str(fast_dtype("cpu")).removeprefix("torch.")
+        dtype = str(training_dtype("auto", "cpu")).removeprefix("torch.")
         return f"defaults: {optimizers}, {dtype}, batches collated within the step"
 
     def batch(self, number: int) -> Batch:

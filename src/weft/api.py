@@ -1,6 +1,7 @@
 """All that the command line does, from Python: train, resume, load, import and export."""
 
 import json
+import os
 import shutil
 import time
 from collections.abc import Mapping, Sequence
@@ -12,13 +13,13 @@ from typing import Any, Literal
 import torch
 from tokenizers import Tokenizer as Backend
 
-from weft.config import RunConfig
+from weft.config import RunConfig, SpecialTokens
 from weft.errors import UserError, suggest
 from weft.families import export_folder, import_folder
 from weft.families.marian_tokenizer import MarianTokenizer
 from weft.models.seq2seq import Seq2Seq
 from weft.nn.inference import Precision, choose_precision, convert
-from weft.nn.precision import matmul_flops
+from weft.nn.precision import matmul_flops, training_dtype
 from weft.overrides import Settings, load_settings, validate
 from weft.recipes import EFFICIENCY, Machine, Recipe, default_preset, resize
 from weft.recipes import preset as named_preset
@@ -57,6 +58,7 @@ RUN = "run.json"  # what came of it: the resolved configuration, which alone rep
 DATA = "data"
 TOKENIZER = "tokenizer.json"
 TASKS = (TASK,)
+DEVICES = ("cpu", "cuda", "mps")
 
 PARAMETERS_PER_TOKEN = 10  # of the training text, above which a model has more room than there is to learn
 
@@ -233,14 +235,22 @@ def _run(folder: Path, *, began: float, device: str | None, report: Reporter | N
     """Prepare what is not prepared yet, and train."""
     reporter = report if report is not None and world.leads else Silent()
     where = _device(device)
+    if where.type == "cuda":
+        torch.cuda.set_device(where)  # where the processes' own messages go
     if world.leads and not (folder / RUN).exists():
         _prepare(folder, reporter=reporter, device=where)
     world.wait()
     run = RunConfig.model_validate_json((folder / RUN).read_text("utf-8"))
     tokenizer = Tokenizer.load(folder)
     tables = ParallelText(run.data, run.translate).tables(
-        folder / DATA, tokenizer=tokenizer, begun=True, tell=reporter.message
+        folder / DATA,
+        tokenizer=tokenizer,
+        longest=run.model.max_length,
+        begun=True,
+        tell=reporter.message,
     )
+    for line in tables.left_out:
+        reporter.message(line)
     torch.manual_seed(run.train.seed)
     model = Seq2Seq(run.model).to(where)
     task = Translate(
@@ -307,14 +317,19 @@ def _prepare(folder: Path, *, reporter: Reporter, device: torch.device) -> None:
     """Everything that comes before the first step: tokenizer, store, and the resolved configuration, on disk."""
     request = json.loads((folder / REQUEST).read_text("utf-8"))
     settings = Settings(request["settings"])
-    provisional = _resolve(settings, _recipe(request["preset"]), vocabulary=1)
+    provisional = _resolve(settings, _recipe(request["preset"]), vocabulary=None)
     text = ParallelText(provisional.data, provisional.translate)
     reporter.message(f"training a tokenizer on {', '.join(text.languages)}")
     tokenizer = text.train_tokenizer(provisional.tokenizer)
-    tables = text.tables(folder / DATA, tokenizer=tokenizer, begun=False, tell=reporter.message)
+    longest = provisional.model.max_length
+    tables = text.tables(
+        folder / DATA, tokenizer=tokenizer, longest=longest, begun=False, tell=reporter.message
+    )
     preset = request["preset"] or _choose(tables, tokenizer, minutes=provisional.train.minutes, device=device)
     reporter.message(f"preset: {preset}")
     run = _resolve(settings, _recipe(preset), vocabulary=tokenizer.vocab_size)
+    precision = str(training_dtype(run.train.precision, device.type)).removeprefix("torch.")
+    run = run.model_copy(update={"train": run.train.model_copy(update={"precision": precision})})
     config = TranslatorConfig(
         directions=tuple((direction.source, direction.target) for direction in text.directions),
         tags=text.tagged,
@@ -341,23 +356,36 @@ def _recipe(preset: str | None) -> Recipe:
     return named_preset(preset) if preset else named_preset("tiny")
 
 
-def _resolve(settings: Settings, recipe: Recipe, *, vocabulary: int) -> RunConfig:
-    """The recipe with the settings laid over it, checked."""
+def _resolve(settings: Settings, recipe: Recipe, *, vocabulary: int | None) -> RunConfig:
+    """The recipe with the settings laid over it, checked; `vocabulary` is the tokenizer's size, once it is known.
+
+    That size and the special tokens may be set, as the configuration of a run has them, but to nothing else.
+    """
     resolved = Settings({table: dict(fields) for table, fields in recipe.items()}, path=settings.path)
     resolved["model"] = resize(recipe["model"], settings.get("model", {}))
-    resolved["model"]["vocabulary"] = vocabulary
+    resolved["model"]["vocabulary"] = vocabulary or 1
     resolved.overridden, resolved.given = settings.overridden, settings.given
     for table, fields in settings.items():
         if isinstance(fields, Mapping):
             resolved[table] = {**resolved.get(table, {}), **fields}
         else:
             resolved[table] = fields
-    return validate(RunConfig, resolved)
+    run = validate(RunConfig, resolved)
+    if vocabulary and run.model.vocabulary != vocabulary:
+        raise UserError(
+            f"model.vocabulary is the tokenizer's, which is {vocabulary}: "
+            "leave it out, and set tokenizer.size"
+        )
+    if run.model.special != SpecialTokens():
+        raise UserError(
+            f"{settings.origin(('model', 'special'))}model.special is the tokenizer's: leave it out"
+        )
+    return run
 
 
 def _check(settings: Settings, preset: str | None) -> None:
     """Find what is wrong with settings before anything is read or written."""
-    _resolve(settings, _recipe(preset), vocabulary=1)
+    _resolve(settings, _recipe(preset), vocabulary=None)
 
 
 def _listed(value: str | Sequence[str] | None) -> list[str] | None:
@@ -366,9 +394,12 @@ def _listed(value: str | Sequence[str] | None) -> list[str] | None:
 
 def _device(name: str | None) -> torch.device:
     if name is None:
-        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+        # Of several processes that torchrun has started here, each takes a GPU of its own.
+        name = f"cuda:{os.environ.get('LOCAL_RANK', '0')}" if torch.cuda.is_available() else "cpu"
     try:
         device = torch.device(name)
+        if device.type not in DEVICES:
+            raise RuntimeError
         torch.empty(0, device=device)
     except (RuntimeError, AssertionError) as error:
         there = ["cpu", *(f"cuda:{index}" for index in range(torch.cuda.device_count()))]

@@ -21,9 +21,9 @@ Rate = Field(default=0.0, ge=0.0, lt=1.0)
 
 
 class Config(BaseModel):
-    """The base of all configurations: frozen, and an unknown or ill-typed key is an error."""
+    """The base of all configurations: frozen; an unknown or ill-typed key, or a number that is not finite, is an error."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
+    model_config = ConfigDict(frozen=True, extra="forbid", strict=True, allow_inf_nan=False)
 
 
 class SpecialTokens(Config):
@@ -124,10 +124,10 @@ class TrainConfig(Config):
     section 5.3) are the papers'.
     """
 
-    seed: int = Field(default=1, ge=0)
+    seed: int = Field(default=1, ge=0, lt=2**63)
     minutes: float | None = Field(default=None, gt=0)
     steps: int | None = Field(default=None, gt=0)
-    epochs: float | None = Field(default=None, gt=0)
+    epochs: float | None = Field(default=None, gt=0, le=10_000)
     batch_tokens: int = Field(
         default=4096, gt=0
     )  # of one step, over all processes, on the batch's larger side

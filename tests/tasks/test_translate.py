@@ -41,7 +41,7 @@ def table(tmp_path_factory: pytest.TempPathFactory, tokenizer: Tokenizer) -> Pai
         fingerprint="here",
         report=report,
     )
-    return PairTable(store, [Direction("de", "en")], tags={})
+    return PairTable(store, [Direction("de", "en")], tags={}, max_tokens=100)
 
 
 def translate(table: PairTable, tokenizer: Tokenizer, *, masked: float) -> Translate:

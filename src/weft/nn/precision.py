@@ -5,7 +5,7 @@ from functools import cache
 
 import torch
 
-__all__ = ["fast_dtype", "matmul_flops"]
+__all__ = ["fast_dtype", "matmul_flops", "training_dtype"]
 
 SIDE = 256
 TRIALS = 5
@@ -22,6 +22,12 @@ def fast_dtype(device_type: str) -> torch.dtype:
         return torch.bfloat16 if torch.cuda.is_bf16_supported() else torch.float32
     seconds = {dtype: _time_product(device_type, dtype) for dtype in (torch.float32, torch.bfloat16)}
     return min(seconds, key=lambda dtype: seconds[dtype])
+
+
+def training_dtype(precision: str, device_type: str) -> torch.dtype:
+    """The number format of the products in training: the one that is named, or for "auto" the fast one."""
+    dtype: torch.dtype = fast_dtype(device_type) if precision == "auto" else getattr(torch, precision)
+    return dtype
 
 
 def _time_product(device_type: str, dtype: torch.dtype) -> float:

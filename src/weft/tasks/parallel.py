@@ -27,6 +27,16 @@ class Tables(NamedTuple):
     train: PairTable
     valid: PairTable | None
 
+    @property
+    def left_out(self) -> list[str]:
+        """In words, what is too long to be used."""
+        tables = [("pairs", self.train), *([("held-out pairs", self.valid)] if self.valid else [])]
+        return [
+            f"{table.too_long:,} {name} left out as longer than {table.max_tokens} tokens"
+            for name, table in tables
+            if table.too_long
+        ]
+
 
 class ParallelText:
     """The parallel text of a run: its languages and directions are known at once, the rest is read when it is needed."""
@@ -62,11 +72,18 @@ class ParallelText:
         return train_tokenizer(texts, kind=config.kind, size=config.size, special=special)
 
     def tables(
-        self, folder: Path, *, tokenizer: Tokenizer, begun: bool, tell: Callable[[str], None]
+        self,
+        folder: Path,
+        *,
+        tokenizer: Tokenizer,
+        longest: int,
+        begun: bool,
+        tell: Callable[[str], None],
     ) -> Tables:
         """The pairs as tokens, in stores below `folder` that are used again when nothing has changed.
 
-        Once a run has `begun`, another text than the one it began with is refused.
+        Pairs with a side longer than `longest`, the most that the model takes, are left out, held-out ones too. Once a
+        run has `begun`, another text than the one it began with is refused.
         """
         tags = {}
         if self.tagged:
@@ -75,10 +92,8 @@ class ParallelText:
             _store(folder / "train", self.train, tokenizer, begun=begun, tell=tell),
             self.directions,
             tags=tags,
-            max_tokens=self.data.max_tokens,
+            max_tokens=min(self.data.max_tokens, longest),
         )
-        if train.too_long:
-            tell(f"{train.too_long:,} pairs left out as longer than {self.data.max_tokens} tokens")
         if not len(train.lengths):
             raise UserError(f"{', '.join(self.data.train)}: not a single pair to learn from")
         if self.valid is None:
@@ -88,7 +103,7 @@ class ParallelText:
             for language, text in example.fields.items():
                 texts[language].append(text)
         store = _store(folder / "valid", self.valid, tokenizer, begun=begun, tell=tell)
-        return Tables(train, PairTable(store, self.directions, tags=tags, texts=texts))
+        return Tables(train, PairTable(store, self.directions, tags=tags, max_tokens=longest, texts=texts))
 
 
 def read_parallel(

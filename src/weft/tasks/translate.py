@@ -116,13 +116,14 @@ class PairTable:
         directions: Sequence[Direction],
         *,
         tags: dict[str, int],
-        max_tokens: int | None = None,
+        max_tokens: int,
         texts: Mapping[str, Sequence[str]] | None = None,
     ) -> None:
         self.store = store
         self.texts = texts
         self.directions = list(directions)
         self.tags = tags
+        self.max_tokens = max_tokens
         extra = 2 if tags else 1  # the end token, and the tag
         sides = [
             np.stack([store.lengths[d.source].astype(np.int64) + extra, store.lengths[d.target] + 1], axis=1)
@@ -130,7 +131,7 @@ class PairTable:
         ]
         lengths = np.stack(sides, axis=1).reshape(-1, 2)  # (lines·D, 2)
         whole = (lengths > (extra, 1)).all(axis=1)
-        fits = np.ones_like(whole) if max_tokens is None else (lengths <= max_tokens).all(axis=1)
+        fits = (lengths <= max_tokens).all(axis=1)
         self.too_long = int((whole & ~fits).sum())
         self.numbers = np.flatnonzero(whole & fits)
         self.lengths: NDArray[np.int64] = lengths[self.numbers]

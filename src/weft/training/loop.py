@@ -14,7 +14,7 @@ from torch import Tensor, nn
 from weft.config import TrainConfig
 from weft.data.batches import BatchPlan
 from weft.errors import UserError
-from weft.nn.precision import fast_dtype
+from weft.nn.precision import training_dtype
 from weft.runs.checkpoints import latest_checkpoint, load_checkpoint, save_checkpoint
 from weft.runs.folder import update_folder
 from weft.runs.state import flatten_state, unflatten_state
@@ -150,11 +150,10 @@ class Trainer:
         torch.manual_seed(_mix(self.config.seed, step, self.world.rank))
         total = 0.0
         for part in parts:
-            with self._precision():
-                losses = self.task.loss(self.model, self.task.to(part, self.device))
-                joined = torch.stack([loss.total / counts[name] for name, loss in losses.items()]).sum()
-            joined.backward()  # type: ignore[no-untyped-call]
-            total += float(joined.detach())
+            try:
+                total += self._backward(part, counts)
+            except torch.OutOfMemoryError as error:
+                raise UserError(self._no_room(step)) from error
         self.world.sum_gradients(self.model)
         size = nn.utils.clip_grad_norm_(self.model.parameters(), self.config.clip)
         loss = self.world.sum(total)
@@ -166,6 +165,22 @@ class Trainer:
         self._add_to_average(step)
         self.tokens += int(self.task.lengths[rows].sum())
         return loss
+
+    def _backward(self, part: Batch, counts: dict[str, int]) -> float:
+        """Add a part's gradients to those there are; gives its share of the loss."""
+        with self._precision():
+            losses = self.task.loss(self.model, self.task.to(part, self.device))
+            joined = torch.stack([loss.total / counts[name] for name, loss in losses.items()]).sum()
+        joined.backward()  # type: ignore[no-untyped-call]
+        return float(joined.detach())
+
+    def _no_room(self, step: int) -> str:
+        parts = self.config.accumulate
+        return (
+            f"step {step}: the memory of {self.device} is full: begin again with --set train.accumulate={2 * parts}, "
+            f"which works on a batch in {2 * parts} parts and ends with the same weights to rounding, or with a smaller "
+            f"train.batch_tokens than {self.config.batch_tokens}"
+        )
 
     def _diverged(self, step: int, rows: Any, *, loss: float) -> str:
         """What there is to know about a step whose loss or gradient is no number; the weights are those before it."""
@@ -203,8 +218,7 @@ class Trainer:
         return {name: max(1, count) for name, count in self.task.count(whole).items()}
 
     def _precision(self) -> torch.autocast:
-        wanted = self.config.precision
-        dtype = fast_dtype(self.device.type) if wanted == "auto" else getattr(torch, wanted)
+        dtype = training_dtype(self.config.precision, self.device.type)
         return torch.autocast(self.device.type, dtype=torch.bfloat16, enabled=dtype == torch.bfloat16)
 
     def _add_to_average(self, step: int) -> None:

@@ -6,7 +6,7 @@ from torch import nn
 from torch.optim import AdamW, Optimizer
 
 from weft.config import TrainConfig
-from weft.nn.precision import fast_dtype
+from weft.nn.precision import training_dtype
 from weft.training.muon import Muon
 
 __all__ = ["make_optimizers"]
@@ -30,7 +30,6 @@ def make_optimizers(model: nn.Module, config: TrainConfig) -> dict[str, Optimize
         matrices = []
     ours = {id(parameter) for parameter in matrices}
     rest = [parameter for parameter in model.parameters() if id(parameter) not in ours]
-    device = rest[0].device.type
     optimizers: dict[str, Optimizer] = {
         "adamw": AdamW(
             rest,
@@ -46,6 +45,6 @@ def make_optimizers(model: nn.Module, config: TrainConfig) -> dict[str, Optimize
             matrices,
             lr=config.learning_rate,
             weight_decay=config.weight_decay,
-            dtype=fast_dtype(device),
+            dtype=training_dtype(config.precision, rest[0].device.type),
         )
     return optimizers
