@@ -98,13 +98,18 @@ def test_a_single_token_has_nothing_to_choose_from() -> None:
 @pytest.mark.parametrize(
     ("tokens", "shown"),
     [
-        (["▁Ein", "▁Schnee", "mann", ".", "</s>"], ["Ein", "Schnee", "·mann", "·.", "</s>"]),
+        (["▁Ein", "▁Schnee", "mann", ".", "</s>"], ["Ein", "Schnee", "·mann", ".", "</s>"]),
+        (
+            ["▁„", "Don", "'", "t", "▁sk", "i", "-", "Lift", "“"],
+            ["„", "Don", "'", "·t", "sk", "·i", "-", "Lift", "“"],
+        ),
+        (["▁कि", "ताब", ""], ["कि", "·ताब", ""]),  # a vowel sign is within a word
         (
             ["<2de>", "Ein", "▁Hund"],
             ["<2de>", "Ein", "Hund"],
         ),  # a first word without its sign is no continuation
         (["snow", "##man", "."], ["snow", "·man", "."]),
-        (["▁", "5"], ["▁", "·5"]),
+        (["▁", "5", "0"], ["▁", "5", "·0"]),
         (["a", "dog"], ["a", "dog"]),
         ([], []),
     ],

@@ -1,6 +1,7 @@
 """What each head does, in numbers and words that help a newcomer read it."""
 
 import re
+import unicodedata
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
@@ -19,6 +20,7 @@ ABOVE_EVEN = 2.0
 # A head whose entropy is this near to the most possible spreads evenly.
 EVEN = 0.9
 
+APOSTROPHES = ("'", "’")
 PLACES = {-2: "two back", -1: "previous token", 0: "itself", 1: "next token", 2: "two ahead"}
 
 
@@ -85,23 +87,30 @@ class Habits(NamedTuple):
 def readable(tokens: Sequence[str]) -> list[str]:
     """Tokens for the eye: the sign of a word's beginning goes; a piece that goes on a word gets a ·.
 
-    >>> readable(["▁Ein", "▁Schnee", "mann", "</s>"])
-    ['Ein', 'Schnee', '·mann', '</s>']
+    A punctuation mark stands against a word, but goes on none, and nothing goes on it.
+
+    >>> readable(["▁Ein", "▁Schnee", "mann", ".", "</s>"])
+    ['Ein', 'Schnee', '·mann', '.', '</s>']
     >>> readable(["snow", "##man"])
     ['snow', '·man']
     """
     beginnings_marked = any(token.startswith("▁") for token in tokens)
-    shown, inside = [], False  # `inside`: an ordinary token has gone before
+    shown, inside = [], False  # `inside`: a word may go on here
     for token in tokens:
         ordinary = not (token.startswith("<") and token.endswith(">"))
         if token.startswith("##"):
             shown.append("·" + token.removeprefix("##"))
-        elif beginnings_marked and ordinary and inside and not token.startswith("▁"):
-            shown.append("·" + token)
-        else:
+        elif token.startswith("▁") or not (beginnings_marked and ordinary and inside):
             shown.append(token.removeprefix("▁") or token)
-        inside = ordinary
+        else:
+            shown.append("·" * any(map(_spells, token)) + token)
+        inside = ordinary and (_spells(token[-1:]) or token[-1:] in APOSTROPHES)
     return shown
+
+
+def _spells(character: str) -> bool:
+    """Whether a character is a letter, a digit, or a mark on one; nothing is none."""
+    return character != "" and unicodedata.category(character)[0] in "LMN"
 
 
 def describe(weights: Float[np.ndarray, "T S"], *, group: Group) -> Habits:
