@@ -1,6 +1,7 @@
 """What is true of every search: what it gives, and that it does not depend on the neighbours."""
 
 import itertools
+import math
 
 import pytest
 import torch
@@ -317,13 +318,39 @@ def test_user_mistakes() -> None:
     ("fields", "message"),
     [
         ({"temperature": 0.5}, "temperature: only sampling"),
-        ({"sample": True, "beams": 4}, "beams: sampling has no beams"),
-        ({"beams": 2, "nbest": 3}, "nbest 3 needs"),
+        ({"sample": True, "beams": 4}, "beams: only beam search"),
+        ({"beams": 2, "nbest": 3}, "nbest 3 needs beams 3 or more, not 2"),
         ({"max_length": 3, "min_length": 4}, "min_length 4 is more"),
         ({"banned": ((),)}, "at least one token"),
         ({"beam": 4}, "beam"),
+        ({"length_penalty": 1e308}, "length_penalty\n.*less than or equal to 5"),
+        ({"length_penalty": -1e308}, "length_penalty\n.*greater than or equal to -5"),
+        ({"length_penalty": math.nan}, "length_penalty\n.*finite"),
+        ({"sample": True, "temperature": math.inf}, "temperature\n.*finite"),
+        ({"sample": True, "temperature": 1e-300}, "temperature\n.*greater"),
+        ({"sample": True, "min_p": math.nan}, "min_p\n.*finite"),
+        ({"repetition_penalty": 1e-308}, "repetition_penalty\n.*greater"),
+        ({"repetition_penalty": math.inf}, "repetition_penalty\n.*finite"),
+        ({"beams": 10**9}, "beams\n.*less than or equal to"),
+        ({"sample": True, "nbest": 10**9}, "nbest\n.*less than or equal to"),
     ],
 )
 def test_a_configuration_that_contradicts_itself(fields: dict[str, object], message: str) -> None:
     with pytest.raises(ValidationError, match=message):
         SearchConfig(**fields)
+
+
+@pytest.mark.parametrize(
+    "fields",
+    [
+        {"beams": 2, "length_penalty": 5.0},
+        {"beams": 2, "length_penalty": -5.0},
+        {"sample": True, "temperature": 0.001},
+        {"sample": True, "temperature": 1000.0},
+        {"repetition_penalty": 0.01},
+        {"repetition_penalty": 100.0},
+    ],
+)
+def test_the_furthest_that_a_number_goes_still_reckons(fields: dict[str, object]) -> None:
+    for found in generate(make_model(), sources(count=4), SearchConfig(max_length=50, **fields)):
+        assert math.isfinite(found[0].score)

@@ -2,7 +2,7 @@
 
 from typing import Literal, Self
 
-from pydantic import Field, model_validator
+from pydantic import ConfigDict, Field, model_validator
 
 from weft.config import Config
 
@@ -23,24 +23,27 @@ class SearchConfig(Config):
     the worst finished one at its present length (False) or at any (`"never"`).
     """
 
-    beams: int = Field(default=1, ge=1)
-    nbest: int = Field(default=1, ge=1)
+    # A number is finite, and no larger or smaller than what float32 can reckon with.
+    model_config = ConfigDict(allow_inf_nan=False)
+
+    beams: int = Field(default=1, ge=1, le=1000)
+    nbest: int = Field(default=1, ge=1, le=10_000)
     max_length: int | None = Field(default=None, ge=1)  # None: twice the source's length and 50 more
     min_length: int = Field(default=0, ge=0)
     force_end: bool = False  # the last token at the maximum length is the end token
 
-    length_penalty: float = 1.0
+    length_penalty: float = Field(default=1.0, ge=-5, le=5)
     scoring: Literal["power", "gnmt"] = "power"
     early_stopping: bool | Literal["never"] = False
 
     sample: bool = False
-    temperature: float = Field(default=1.0, gt=0)
+    temperature: float = Field(default=1.0, ge=0.001, le=1000)
     top_k: int = Field(default=0, ge=0)  # 0: all
     top_p: float = Field(default=1.0, gt=0, le=1)
     min_p: float = Field(default=0.0, ge=0, lt=1)
     seed: int = 0
 
-    repetition_penalty: float = Field(default=1.0, gt=0)
+    repetition_penalty: float = Field(default=1.0, ge=0.01, le=100)
     no_repeat_ngram: int = Field(default=0, ge=0)  # 0: repeats are free
     banned: tuple[Tokens, ...] = ()
     forced: tuple[Tokens, ...] = ()  # best with more beams than these have tokens
@@ -55,9 +58,9 @@ class SearchConfig(Config):
         if not self.sample and (names := changed(SAMPLING_ONLY)):
             raise ValueError(f"{names}: only sampling uses this; set sample too")
         if self.sample and (names := changed(("beams", *BEAMS_ONLY))):
-            raise ValueError(f"{names}: sampling has no beams; leave this out, or do not sample")
+            raise ValueError(f"{names}: only beam search uses this; leave out this or sample")
         if not self.sample and self.nbest > self.beams:
-            raise ValueError(f"nbest {self.nbest} needs at least as many beams, not {self.beams}")
+            raise ValueError(f"nbest {self.nbest} needs beams {self.nbest} or more, not {self.beams}")
         if self.max_length is not None and self.min_length > self.max_length:
             raise ValueError(f"min_length {self.min_length} is more than max_length {self.max_length}")
         if not all(self.banned + self.forced):
