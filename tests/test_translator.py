@@ -1,5 +1,8 @@
-"""A translator in use: words that its output must not hold, and those that it must."""
+"""A translator in use: what it is given and gives back, and words that its output must not or must hold."""
 
+import dataclasses
+import pickle
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -9,7 +12,7 @@ from weft.config import ModelConfig
 from weft.errors import UserError
 from weft.models.seq2seq import Seq2Seq
 from weft.text.training import train_tokenizer
-from weft.translator import Translator, TranslatorConfig
+from weft.translator import Translation, Translator, TranslatorConfig
 
 WORDS = ["dog", "cat", "house", "green", "runs", "sees", "Dog"]
 
@@ -58,5 +61,85 @@ def test_what_cannot_be() -> None:
         outputs(translator(), banned_words=["cat"], forced_words=["cat"])
     with pytest.raises(UserError, match='"zebra" cannot be banned or forced'):
         outputs(translator(), forced_words=["zebra"])
-    with pytest.raises(UserError, match="sampling has no beams"):
+    with pytest.raises(UserError, match="forced: only beam search uses this"):
         outputs(translator(), forced_words=["cat"], sample=True)
+
+
+def test_a_blank_text_has_an_empty_translation() -> None:
+    empty = translator().translate("", max_length=10)
+    assert (empty.text, empty.tokens, empty.score, empty.alignment) == ("", [], 0.0, [])
+    assert (empty.refused, empty.truncated) == (False, False)
+    dog = translator().translate("dog", max_length=10)
+    assert dog.text
+    assert translator().translate([" \t", "dog", "\n" * 100], max_length=10) == [empty, dog, empty]
+    ((first, second), (nothing,)) = translator().translate(["dog", ""], nbest=2, max_length=10)
+    assert (first, nothing) == (dog, empty)
+    assert second.score < first.score
+    assert translator().translate([]) == []
+    with pytest.raises(UserError, match="beams: "):  # nothing to search for hides no mistake
+        translator().translate("", beams=0)
+
+
+def test_a_text_too_long_is_refused_beside_a_blank_one() -> None:
+    refused, empty = translator().translate(["dog " * 40, ""], max_length=10)
+    assert (refused.refused, refused.text, empty.refused) == (True, "", False)
+    assert translator().translate("dog " * 40, truncate=True, max_length=10).truncated
+
+
+@pytest.mark.parametrize(
+    ("given", "message"),
+    [
+        (None, "a text or a list of texts is wanted, not None"),
+        (5, "a text or a list of texts is wanted, not of type int"),
+        (b"dog", "a text or a list of texts is wanted, not bytes: decode them"),
+        (["dog", None], "a list of texts is wanted, and number 1, counted from 0, is None"),
+        ([b"dog"], "a list of texts is wanted, and number 0, counted from 0, is bytes: decode them"),
+    ],
+)
+def test_what_is_no_text_gets_one_line(given: Any, message: str) -> None:
+    with pytest.raises(UserError) as caught:
+        translator().translate(given)
+    assert str(caught.value) == message
+
+
+def test_what_is_no_text_cannot_be_looked_into(tmp_path: Path) -> None:
+    with pytest.raises(UserError, match="a text is wanted, not of type list"):
+        translator().inspect(["dog"], out=tmp_path / "page.html")  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("generation", [{}, {"beams": 4}, {"beams": 1}], ids=str)
+def test_there_are_as_many_beams_as_outputs_are_wanted(generation: dict[str, int]) -> None:
+    answers = translator(**generation).translate("dog sees cat", nbest=7, max_length=10)
+    assert len({tuple(answer.tokens) for answer in answers}) == 7
+    assert answers == translator().translate("dog sees cat", nbest=7, beams=7, max_length=10)
+    with pytest.raises(UserError, match="nbest 7 needs beams 7 or more, not 6"):
+        translator(**generation).translate("dog", nbest=7, beams=6)
+    with pytest.raises(UserError, match="nbest: input should be greater than or equal to 1, not 0"):
+        translator(**generation).translate("dog", nbest=0)
+    assert len(translator(**generation).translate("dog", nbest=7, sample=True, max_length=10)) == 7
+
+
+def test_a_translation_is_plain_data() -> None:
+    answer = translator().translate("dog sees cat", max_length=10)
+    plain = dataclasses.asdict(answer)
+    assert set(plain) == {"text", "score", "tokens", "source_tokens", "truncated", "refused"}
+    there: Translation = pickle.loads(pickle.dumps(answer))  # noqa: S301 - our own
+    assert there == answer
+    assert there.as_dict() == answer.as_dict()
+    assert there.alignment == answer.alignment != []
+    assert pickle.loads(pickle.dumps(there)).alignment == answer.alignment  # noqa: S301
+
+
+def test_an_evaluation_tells_what_it_is_not_of(tmp_path: Path) -> None:
+    pairs = [("dog", "cat"), ("", "cat"), ("dog", " "), ("", ""), ("house", "dog"), ("cat", "")]
+    (tmp_path / "test.tsv").write_text("de\ten\n" + "".join(f"{de}\t{en}\n" for de, en in pairs))
+    found = translator().evaluate(str(tmp_path / "test.tsv"), beams=1)
+    assert (found.sentences, found.dropped) == (2, 4)
+    path = tmp_path / "test.tsv"
+    assert found.left_out == (
+        f"3 left out as one-sided: {path}:3, {path}:4, {path}:7",
+        f"1 left out as empty: {path}:5",
+    )
+    (tmp_path / "test.tsv").write_text("de\ten\ndog\tcat\n")
+    whole = translator().evaluate(str(tmp_path / "test.tsv"), beams=1)
+    assert (whole.sentences, whole.dropped, whole.left_out) == (1, 0, ())

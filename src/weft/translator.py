@@ -1,8 +1,8 @@
 """A trained translator in use: text in, text out, measured and looked into."""
 
 import time
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import InitVar, dataclass
 from functools import cached_property
 from pathlib import Path
 from typing import Any, NamedTuple, overload
@@ -49,7 +49,7 @@ class Translation:
     """One translation, with its score (see SearchConfig) and its tokens.
 
     A source that is longer than the model takes is `truncated` where the caller allows it, and else `refused`: it has
-    no translation.
+    no translation. The translation of a blank source is empty.
     """
 
     text: str
@@ -58,7 +58,14 @@ class Translation:
     source_tokens: list[str]
     truncated: bool
     refused: bool
-    align: Callable[[], list[tuple[int, int]]] = field(repr=False, compare=False)
+    align: InitVar[Callable[[], list[tuple[int, int]]]]
+
+    def __post_init__(self, align: Callable[[], list[tuple[int, int]]]) -> None:
+        object.__setattr__(self, "_align", align)
+
+    def __getstate__(self) -> dict[str, Any]:
+        """Plain data, so that a copy on another process needs no model."""
+        return self.as_dict()
 
     @cached_property
     def alignment(self) -> list[tuple[int, int]]:
@@ -66,7 +73,8 @@ class Translation:
 
         Read off the cross-attention when it is first asked for.
         """
-        return self.align()
+        found: list[tuple[int, int]] = vars(self)["_align"]()
+        return found
 
     def as_dict(self) -> dict[str, Any]:
         """Plain data, the alignment included."""
@@ -75,7 +83,11 @@ class Translation:
 
 
 class Evaluation(NamedTuple):
-    """sacreBLEU's figures for a corpus, with their signatures, and how fast and in what precision they came about."""
+    """sacreBLEU's figures for a corpus, with their signatures, and how fast and in what precision they came about.
+
+    They are of `sentences` pairs. So many that are not whole were `dropped`; `left_out` says why and where, a line for
+    each reason. `exact` is a share, from 0 to 1.
+    """
 
     direction: str
     bleu: float
@@ -84,6 +96,8 @@ class Evaluation(NamedTuple):
     chrf_signature: str
     exact: float
     sentences: int
+    dropped: int
+    left_out: tuple[str, ...]
     truncated: int
     sentences_per_second: float
     precision: Precision
@@ -137,19 +151,21 @@ class Translator:
         No output holds one of `banned_words`, and each holds all of `forced_words`: words or phrases as they are
         written, capitals included. A longer word whose first tokens are a word's own counts as that word.
         `search` takes any other field of SearchConfig. A source that is longer than the model takes is cut only with
-        `truncate`; without it, it is refused, and the others are translated.
+        `truncate`; without it, it is refused, and the others are translated. A blank source has one, empty, translation.
         """
-        texts = [text] if isinstance(text, str) else list(text)
+        texts = _checked(text)
         direction = pick_direction(self.directions, from_language, to_language)
         sources = self._encode(texts, direction, cut=truncate)
-        taken = [source.ids for source in sources if truncate or not source.over]
+        blank = [not each.strip() for each in texts]
+        left = [empty or (source.over and not truncate) for empty, source in zip(blank, sources, strict=True)]
+        taken = [source.ids for source, leave in zip(sources, left, strict=True) if not leave]
         words = {"banned_words": banned_words, "forced_words": forced_words}
-        found = iter(self._search(taken, beams=beams, nbest=nbest or 1, **words, **search))
+        found = iter(self._search(taken, beams=beams, nbest=1 if nbest is None else nbest, **words, **search))
         answers = [
-            [self._translation(source, hypothesis) for hypothesis in next(found)]
-            if truncate or not source.over
-            else [self._refusal(source)]
-            for source in sources
+            [self._nothing(source, refused=not empty)]
+            if leave
+            else [self._translation(source, hypothesis) for hypothesis in next(found)]
+            for source, empty, leave in zip(sources, blank, left, strict=True)
         ]
         if nbest is None:
             best = [each[0] for each in answers]
@@ -165,9 +181,13 @@ class Translator:
         columns: Sequence[str] | None = None,
         beams: int | None = None,
     ) -> Evaluation:
-        """BLEU, chrF and the share of exact matches on parallel text; a source that is too long is cut, and counted."""
+        """BLEU, chrF and the share of exact matches on parallel text.
+
+        A source that is too long is cut, and counted as truncated. A pair with an empty side cannot be measured: it is
+        left out, counted as dropped, and named.
+        """
         direction = pick_direction(self.directions, from_language, to_language)
-        texts, _ = read_parallel(
+        texts, report = read_parallel(
             [data] if isinstance(data, str) else data, columns=columns, direction=direction
         )
         sources, references = texts[direction.source], texts[direction.target]
@@ -183,6 +203,8 @@ class Translator:
             *scores,
             exact=exact / len(references),
             sentences=len(references),
+            dropped=sum(dropped.number for dropped in report.dropped.values()),
+            left_out=tuple(report.lines()[1:]),
             truncated=sum(source.over for source in encoded),
             sentences_per_second=len(references) / seconds,
             precision=self.precision,
@@ -198,6 +220,8 @@ class Translator:
         beams: int | None = None,
     ) -> Translation:
         """Translate a text and write a page that shows all attention behind it."""
+        if not isinstance(text, str):
+            raise UserError(f"a text is wanted, not {_kind(text)}")
         if not text.strip():
             raise UserError("there is no text to translate, and nothing to look into")
         direction = pick_direction(self.directions, from_language, to_language)
@@ -247,6 +271,7 @@ class Translator:
         **search: Any,
     ) -> list[list[Hypothesis]]:
         options = {"beams": BEAMS, **self.config.generation, "nbest": nbest, **search}
+        options["beams"] = max(options["beams"], nbest)
         banned = [spelling for word in _listed(banned_words) for spelling in self._spellings(word)]
         forced = [self._spellings(word)[0] for word in _listed(forced_words)]
         if banned:  # beside those of the model's own
@@ -282,14 +307,14 @@ class Translator:
             align=lambda: self._align(source.ids, hypothesis.tokens),
         )
 
-    def _refusal(self, source: Encoded) -> Translation:
+    def _nothing(self, source: Encoded, *, refused: bool) -> Translation:
         return Translation(
             text="",
             score=0.0,
             tokens=[],
             source_tokens=self.tokenizer.tokens(source.ids),
             truncated=False,
-            refused=True,
+            refused=refused,
             align=list,
         )
 
@@ -299,6 +324,35 @@ class Translator:
         maps = attention(self.model, source, target_ids=target)
         tag = {0} if self.config.tags else set()
         return alignment(maps.cross, ignore={len(source) - 1} | tag)
+
+
+def _checked(text: str | Iterable[str]) -> list[str]:
+    """The texts to translate; a UserError where there is something else."""
+    if isinstance(text, str):
+        return [text]
+    if isinstance(text, bytes) or not isinstance(text, Iterable):
+        raise UserError(f"a text or a list of texts is wanted, not {_kind(text)}")
+    texts = list(text)
+    for place, each in enumerate(texts):
+        if not isinstance(each, str):
+            raise UserError(
+                f"a list of texts is wanted, and number {place}, counted from 0, is {_kind(each)}"
+            )
+    return texts
+
+
+def _kind(value: object) -> str:
+    """What a value is, for an error.
+
+    >>> _kind(b"a"), _kind(None), _kind(5)
+    ('bytes: decode them', 'None', 'of type int')
+    """
+    match value:
+        case None:
+            return "None"
+        case bytes():
+            return "bytes: decode them"
+    return f"of type {type(value).__name__}"
 
 
 def _listed(words: Sequence[str]) -> Sequence[str]:
