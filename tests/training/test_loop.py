@@ -285,7 +285,7 @@ def finish(process: subprocess.Popen[bytes]) -> None:
 def test_killed_at_random_moments_the_command_ends_with_the_same_bits(tmp_path: Path, corpus: Path) -> None:
     """Twenty kills in one run, from reading the data to the last validation; then it may finish."""
     alone, killed = tmp_path / "alone", tmp_path / "killed"
-    finish(start(command(corpus, alone, steps=400), WEFT_TEST=""))
+    finish(start(command(corpus, alone, steps=400)))
     chance = random.Random(0)
     kills = 0
     arguments = command(corpus, killed, steps=400)

@@ -51,10 +51,6 @@ class LayerCache:
                 if len(some)
             ]
 
-    def trim(self, length: int) -> None:
-        """Forget all tokens but the first `length`."""
-        self.length = min(self.length, length)
-
 
 class KVCache:
     """The caches of a stack's layers, each with room for `capacity` tokens."""
@@ -74,7 +70,3 @@ class KVCache:
     def keep_memory(self, rows: Sequence[Int[Tensor, " _"]]) -> None:
         for layer in self.layers:
             layer.keep_memory(rows)
-
-    def trim(self, length: int) -> None:
-        for layer in self.layers:
-            layer.trim(length)
