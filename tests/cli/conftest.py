@@ -27,6 +27,8 @@ class Evaluation(NamedTuple):
     direction: str
     bleu: float
     exact: float
+    dropped: int
+    left_out: tuple[str, ...]
 
 
 class Result(NamedTuple):
@@ -39,7 +41,7 @@ class Result(NamedTuple):
 
 
 class Translator:
-    """Turns a text into capitals; a text of more than five words is too long for it."""
+    """Turns a text into capitals; a text of more than five words is too long for it, and a blank one gives nothing."""
 
     def __init__(self, calls: list[SimpleNamespace]) -> None:
         self.calls = calls
@@ -51,9 +53,13 @@ class Translator:
             SimpleNamespace(name="translate", texts=texts, nbest=nbest, truncate=truncate, **options)
         )
         answers = [
-            [self.answer(text, rank, truncate=truncate) for rank in range(nbest or 1)] for text in texts
+            [self.answer(text, rank, truncate=truncate) for rank in range(self.count(text, nbest or 1))]
+            for text in texts
         ]
         return [answer[0] for answer in answers] if nbest is None else answers
+
+    def count(self, text: str, nbest: int) -> int:
+        return nbest if 0 < len(text.split()) <= 5 else 1
 
     def answer(self, text: str, rank: int, *, truncate: bool) -> Translation:
         words = text.upper().split()
@@ -61,11 +67,14 @@ class Translator:
         if long and not truncate:
             return Translation("", 0.0, [], truncated=False, refused=True)
         kept = words[:5]
-        return Translation(" ".join(kept) + "!" * rank, -0.5 - rank, kept, truncated=long, refused=False)
+        score = -0.5 - rank if words else 0.0
+        return Translation(" ".join(kept) + "!" * rank, score, kept, truncated=long, refused=False)
 
     def evaluate(self, data: list[str], **options: Any) -> Evaluation:
         self.calls.append(SimpleNamespace(name="evaluate", data=data, **options))
-        return Evaluation(f"{options['from_language']}-{options['to_language']}", 38.51, 0.25)
+        direction = f"{options['from_language']}-{options['to_language']}"
+        left_out = ("2 left out as empty: b.tsv:3, b.tsv:9",) if "b.tsv" in data else ()
+        return Evaluation(direction, 38.51, 0.25, 2 * len(left_out), left_out)
 
     def inspect(self, text: str, *, out: Path, **options: Any) -> Translation:
         self.calls.append(SimpleNamespace(name="inspect", text=text, **options))

@@ -35,7 +35,11 @@ def test_evaluate(weft: Callable[..., Any], run: Path, calls: list[SimpleNamespa
         "--columns",
         "de,en",
     )
-    assert ran == (0, "direction: de-en\nBLEU: 38.51\nexact: 0.25\n", "")
+    assert ran == (
+        0,
+        "direction: de-en\nBLEU: 38.51\nexact: 25.0%\ndropped: 2\n",
+        "weft: warning: 2 left out as empty: b.tsv:3, b.tsv:9\n",
+    )
     assert vars(calls[-1]) == {
         "name": "evaluate",
         "data": ["a.{de,en}", "b.tsv"],
@@ -46,7 +50,16 @@ def test_evaluate(weft: Callable[..., Any], run: Path, calls: list[SimpleNamespa
     }
     assert calls[-2].precision == "auto"
     out = weft("evaluate", run, "--data", "a.{de,en}", "--from", "de", "--to", "en", "--json").out
-    assert json.loads(out) == {"direction": "de-en", "bleu": 38.51, "exact": 0.25}
+    assert json.loads(out) == {
+        "direction": "de-en",
+        "bleu": 38.51,
+        "exact": 0.25,
+        "dropped": 0,
+        "left_out": [],
+    }
+    ran = weft("evaluate", run, "--data", "b.tsv", "--from", "de", "--to", "en", "--json")
+    assert json.loads(ran.out)["left_out"] == ["2 left out as empty: b.tsv:3, b.tsv:9"]
+    assert ran.err == "weft: warning: 2 left out as empty: b.tsv:3, b.tsv:9\n"
 
 
 def test_inspect_writes_a_page_and_never_over_another(

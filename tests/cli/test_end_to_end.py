@@ -56,11 +56,17 @@ def test_a_run_tells_what_it_is(weft: Callable[..., Ran], run: Path, data: Path)
     facts = json.loads(weft("info", run, "--json").out)
     assert facts["model"]["width"] == 32
     assert facts["run"]["train"]["steps"] == 8
+    assert facts["run"]["preset"] == "tiny"
     assert facts["run"]["data"]["train"] == [f"{data}/train.{{en,de,fr}}"]
     assert (facts["result"]["steps"], facts["result"]["kept"]) == (8, "last")
     out = weft("info", run).out
     assert "\nsteps: 8\nweights: last\n" in out
     assert "model.width: 32\n" in out
+    assert "preset: tiny\n" in out
+    (checkpoint, *_) = (run / "checkpoints").iterdir()
+    for command in (("info", checkpoint), ("train", "--resume", checkpoint), ("translate", checkpoint, "a")):
+        message = f"weft: error: {checkpoint}: a checkpoint of a run: give the run itself: {run}\n"
+        assert weft(*command) == (2, "", message)
 
 
 def test_a_text_in_every_direction(weft: Callable[..., Ran], run: Path) -> None:
@@ -82,7 +88,7 @@ def test_lines_of_a_file(weft: Callable[..., Ran], run: Path, tmp_path: Path) ->
     ]
     assert [[found["text"] for found in answer["translations"]] for answer in answers] == [
         [first],
-        [],
+        [""],
         [third],
     ]
     assert answers[0]["translations"][0]["source_tokens"][0] == "<2en>"
@@ -176,8 +182,35 @@ def test_a_run_that_is_done_stays_as_it_is(weft: Callable[..., Ran], run: Path) 
     [
         (["--from", "de"], "several directions"),
         (["--from", "es", "--to", "en"], 'language "es" is not known here (known: de, en, fr)'),
-        (["--from", "de", "--to", "en", "--beam", "0"], "beams: input should be greater than or equal to 1"),
-        (["--from", "de", "--to", "en", "--top-k", "5"], "top_k: only sampling uses this"),
+        (["--from", "de", "--to", "en", "--beam", "0"], "--beam: input should be greater than or equal to 1"),
+        (
+            ["--from", "de", "--to", "en", "--nbest", "0"],
+            "--nbest: input should be greater than or equal to 1",
+        ),
+        (
+            ["--from", "de", "--to", "en", "--nbest", "3", "--beam", "2"],
+            "--nbest 3 needs --beam 3 or more, not 2",
+        ),
+        (
+            ["--from", "de", "--to", "en", "--top-k", "5"],
+            "--top-k: only sampling uses this; set --sample too",
+        ),
+        (
+            ["--from", "de", "--to", "en", "--force", "dog", "--sample"],
+            "--force: only beam search uses this; leave out this or --sample",
+        ),
+        (
+            ["--from", "de", "--to", "en", "--length-penalty", "1e308"],
+            "--length-penalty: input should be less than or equal to 5, not 1e+308",
+        ),
+        (
+            ["--from", "de", "--to", "en", "--length-penalty", "nan"],
+            "--length-penalty: input should be a finite number, not NaN",
+        ),
+        (
+            ["--from", "de", "--to", "en", "--sample", "--temperature", "inf"],
+            "--temperature: input should be a finite number, not Infinity",
+        ),
         (["--from", "de", "--to", "en", "--device", "quantum"], 'device "quantum" is not there'),
     ],
 )
@@ -201,9 +234,14 @@ def test_a_mistake_in_use_gets_one_line(
             'weft: error: --set: train.clip: input should be a valid number, not "much"',
         ),
         (["--steps", "-1"], "weft: error: train.steps: input should be greater than 0"),
+        (["--epochs", "nan"], "weft: error: train.epochs: input should be "),
+        (
+            ["--steps", "1", "--set", "train.batch_tokens=5"],
+            "tokens, more than the 5 of a batch: set train.batch_tokens to ",
+        ),
         (["--steps", "1", "--minutes", "1"], "minutes and steps are both set"),
         (["--preset", "tinny"], 'no preset "tinny" (did you mean "tiny"?)'),
-        (["--from", "de"], "a direction needs both"),
+        (["--from", "de"], "a direction needs both --from and --to"),
         (["--from", "de", "--to", "es"], 'no language "es", it has "en", "de", "fr"'),
         (["--config", "none.toml"], "weft: error: none.toml: No such file or directory"),
         (["--valid", "none.{de,en,fr}"], "none.de"),

@@ -12,6 +12,7 @@ from typing import Any
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from pydantic import ValidationError
 
 from weft.cli import COMMANDS
 from weft.cli.problems import as_line
@@ -146,6 +147,29 @@ def test_a_setting_that_does_not_validate_is_no_bug(
     assert ran.err == (
         "weft: error: width: input should be greater than 0; beams: extra inputs are not permitted\n"
     )
+
+
+@pytest.mark.parametrize(
+    ("message", "said"),
+    [
+        ("beams, top_k: not with sample", "--beam, --top-k: not with --sample"),
+        ("both from_language and to_language", "both --from and --to"),
+        (
+            'sample/seed.toml:3: model.max_length: not "beams"',
+            'sample/seed.toml:3: model.max_length: not "beams"',
+        ),
+    ],
+)
+def test_a_setting_goes_by_the_name_of_its_option(
+    weft: Callable[..., Any], monkeypatch: pytest.MonkeyPatch, message: str, said: str
+) -> None:
+    error = UserError(message)
+    raising(monkeypatch, error)
+    assert weft("translate", "run", "a").err == f"weft: error: {message}\n"  # no setting's
+    with pytest.raises(ValidationError) as caught:
+        ModelConfig.model_validate({})
+    error.__cause__ = caught.value
+    assert weft("translate", "run", "a").err == f"weft: error: {said}\n"
 
 
 @pytest.mark.parametrize("error", [ValueError("wrong"), OSError("what is this"), KeyError("x")])

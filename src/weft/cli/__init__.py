@@ -66,10 +66,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except KeyboardInterrupt as stop:
         warn(as_line("interrupted", *stop.args))
         return 143 if isinstance(stop, Terminated) else 130
-    except CycloptsError as error:
+    except (CycloptsError, UserError) as error:
         return _refuse(describe(error, given))
-    except UserError as error:
-        return _refuse(str(error))
     except Exception as error:
         if is_the_users(error):
             return _refuse(describe(error, given))

@@ -7,6 +7,7 @@ from cyclopts import App, Parameter
 
 from weft.cli.options import Device, From, Json, Precision, To
 from weft.cli.output import print_facts, print_json
+from weft.cli.problems import warn
 
 __all__ = ["app"]
 
@@ -29,6 +30,8 @@ def evaluate(
 ) -> None:
     """Translate test data and compare: sacreBLEU's BLEU and chrF, with their signatures.
 
+    A pair with an empty side is left out, counted and named on standard error.
+
     Parameters
     ----------
     run
@@ -47,4 +50,7 @@ def evaluate(
     if as_json:
         print_json(found)
     else:
-        print_facts(found._asdict())
+        facts = found._asdict() | {"exact": f"{found.exact:.1%}"}
+        print_facts({name: value for name, value in facts.items() if name != "left_out"})
+    for line in found.left_out:
+        warn(f"weft: warning: {line}")

@@ -1,6 +1,7 @@
 """Lines in, lines out: read as they arrive, written whole or not at all."""
 
 import gzip
+import io
 import os
 import stat
 import sys
@@ -17,51 +18,65 @@ from weft.errors import UserError
 __all__ = ["line_blocks", "open_input", "open_output", "refuse_existing"]
 
 CHUNK = 1 << 16
+GZIP = b"\x1f\x8b"
+BYTE_ORDER_MARK = b"\xef\xbb\xbf"
 
 
 @contextmanager
 def open_input(path: Path | None) -> Iterator[BinaryIO]:
-    """A file, gzip or not, or standard input."""
+    """A file, or standard input."""
     if path is None:
         if sys.stdin.isatty():
             warn("weft: type lines to translate, and Ctrl-D to end")
         yield sys.stdin.buffer
         return
-    with gzip.open(path) if path.suffix == ".gz" else path.open("rb") as file:
-        yield file  # type: ignore[misc]
+    with path.open("rb") as file:
+        yield file
 
 
 def line_blocks(stream: BinaryIO, *, name: str, lines: int) -> Iterator[list[str]]:
     """The lines of a stream, without their ends, in blocks of up to `lines`.
 
     What comes through a pipe or from a terminal is passed on as it arrives; a file is read in whole blocks.
-    Raises UserError with the number of a line that is not UTF-8.
     """
     wait = _is_file(stream)
-    count, rest, block = 0, b"", list[str]()
-    while chunk := _read(stream, name=name):
-        *whole, rest = (rest + chunk).split(b"\n")
-        for line in whole:
-            count += 1
-            block.append(_decode(line, name=name, number=count))
-            if len(block) == lines:
-                yield block
-                block = []
+    block: list[str] = []
+    for arrived in arriving(stream, name=name):
+        block += arrived
+        while len(block) >= lines:
+            yield block[:lines]
+            del block[:lines]
         if block and not wait:
             yield block
             block = []
-    if rest:
-        block.append(_decode(rest, name=name, number=count + 1))
     if block:
         yield block
 
 
-def _read(stream: BinaryIO, *, name: str) -> bytes:
+def arriving(stream: BinaryIO, *, name: str) -> Iterator[list[str]]:
+    """The lines of a stream, those together that arrive together; as training reads them, gzip or not.
+
+    They end at a line feed alone, and come without it. Raises UserError for a line that is not UTF-8 and for a damaged
+    gzip file.
+    """
+    number, rest = 0, b""
     try:
-        chunk: bytes = stream.read1(CHUNK)  # type: ignore[attr-defined]
-    except (EOFError, gzip.BadGzipFile, zlib.error) as error:
-        raise UserError(f"{name}: damaged, or no gzip file: {error}") from error
-    return chunk
+        file = _unpacked(stream)
+        while chunk := file.read1(CHUNK):
+            *whole, rest = (rest + chunk).split(b"\n")
+            yield [_decode(line, name=name, number=at) for at, line in enumerate(whole, start=number + 1)]
+            number += len(whole)
+    except (OSError, EOFError, zlib.error) as error:
+        reason = getattr(error, "strerror", None) or str(error)
+        raise UserError(f"{name}: unreadable after line {number}: {reason}") from error
+    if rest:
+        yield [_decode(rest, name=name, number=number + 1)]
+
+
+def _unpacked(stream: BinaryIO) -> gzip.GzipFile | io.BufferedReader:
+    assert isinstance(stream, io.BufferedReader)
+    packed = stream.peek(len(GZIP))[: len(GZIP)] == GZIP  # by what is in it: names are not always right
+    return gzip.GzipFile(fileobj=stream) if packed else stream
 
 
 def _is_file(stream: BinaryIO) -> bool:
@@ -72,10 +87,14 @@ def _is_file(stream: BinaryIO) -> bool:
 
 
 def _decode(line: bytes, *, name: str, number: int) -> str:
+    text = line.removeprefix(BYTE_ORDER_MARK) if number == 1 else line
     try:
-        return line.decode().removesuffix("\r")
+        return text.decode().removesuffix("\r")
     except UnicodeDecodeError as error:
-        raise UserError(f"{name}:{number}: not UTF-8 (byte {error.start + 1} of the line)") from error
+        raise UserError(
+            f"{name}:{number}: byte 0x{text[error.start]:02x} at position {error.start + 1} of the line is not UTF-8: "
+            "convert the file, for instance with iconv -f latin1 -t utf-8"
+        ) from error
 
 
 def refuse_existing(path: Path, *, overwrite: bool) -> None:

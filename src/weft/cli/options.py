@@ -1,11 +1,11 @@
 """Options that several commands share."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from typing import Annotated, Any, Literal
 
 from cyclopts import Group, Parameter
 
-__all__ = ["Device", "From", "Json", "Precision", "Search", "To"]
+__all__ = ["OPTIONS", "Device", "From", "Json", "Precision", "Search", "To"]
 
 From = Annotated[
     str | None, Parameter(name="--from", help="The source's language, where the model knows several.")
@@ -22,7 +22,6 @@ Precision = Annotated[
 ]
 Json = Annotated[bool, Parameter(name="--json", help="Report as JSON, for programs.")]
 
-DEFAULT_BEAMS = 5
 IN_PYTHON = {"beam": "beams", "ban": "banned_words", "force": "forced_words"}
 
 
@@ -34,7 +33,7 @@ class Search:
     Parameters
     ----------
     beam
-        How many hypotheses to keep: 1 is greedy. By default 5, or as many as --nbest.
+        How many hypotheses to keep: 1 is greedy. By default what the model asks for, or 5, and at least --nbest.
     nbest
         How many translations to give of each text.
     length_penalty
@@ -86,6 +85,11 @@ class Search:
         given = {IN_PYTHON.get(name, name): value for name, value in vars(self).items() if value is not None}
         if not self.sample:
             del given["sample"]  # a model may have settings of its own
-        if self.beam is None and self.nbest > DEFAULT_BEAMS and not self.sample:
-            given["beams"] = self.nbest
         return given
+
+
+# The options by the names that the library has for what they set.
+OPTIONS = {
+    IN_PYTHON.get(field.name, field.name): f"--{field.name.replace('_', '-')}" for field in fields(Search)
+}
+OPTIONS |= {"banned": "--ban", "forced": "--force", "from_language": "--from", "to_language": "--to"}

@@ -1,12 +1,14 @@
 """What went wrong, in one line for the user."""
 
 import errno
+import re
 import sys
 from collections.abc import Sequence
 from itertools import takewhile
 
 from cyclopts import CycloptsError, UnknownCommandError, UnknownOptionError, UnusedCliTokensError
 
+from weft.cli.options import OPTIONS
 from weft.errors import UserError, suggest
 
 __all__ = ["as_line", "check_arguments", "describe", "is_the_users", "warn"]
@@ -24,6 +26,8 @@ ENVIRONMENT = {
     errno.EPERM,
     errno.EROFS,
 }
+
+SETTING = re.compile(rf"""(?<![\w"./-])({"|".join(OPTIONS)})(?![\w"./=-])""")
 
 
 def warn(line: str) -> None:
@@ -53,8 +57,7 @@ def is_the_users(error: Exception) -> bool:
     """Whether an error that is not weft's own is the user's to mend."""
     if isinstance(error, OSError):
         return error.errno in ENVIRONMENT
-    pydantic = sys.modules.get("pydantic")
-    return pydantic is not None and isinstance(error, pydantic.ValidationError)
+    return _is_of_settings(error)
 
 
 def describe(error: Exception, arguments: Sequence[str]) -> str:
@@ -74,11 +77,20 @@ def describe(error: Exception, arguments: Sequence[str]) -> str:
         case CycloptsError():
             message = str(error).strip().removesuffix(".")
             return f"{message[:1].lower()}{message[1:]}{_see_help(error)}"
+        case UserError():
+            # What is wrong with a setting is told by its name in Python; a path or a quoted word may be the same.
+            of_settings = _is_of_settings(error.__cause__)
+            return SETTING.sub(lambda name: OPTIONS[name[0]], str(error)) if of_settings else str(error)
         case OSError():
             reason = error.strerror or str(error)
             return f"{error.filename}: {reason}" if error.filename is not None else reason
     # What is left is pydantic's, raised by a call whose settings came from options alone.
     return "; ".join(_setting(detail) for detail in error.errors())  # type: ignore[attr-defined]
+
+
+def _is_of_settings(error: BaseException | None) -> bool:
+    pydantic = sys.modules.get("pydantic")
+    return pydantic is not None and isinstance(error, pydantic.ValidationError)
 
 
 def _setting(detail: dict[str, object]) -> str:

@@ -3,7 +3,7 @@
 from collections.abc import Iterable
 from contextlib import ExitStack
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TextIO
+from typing import TYPE_CHECKING, TextIO
 
 from cyclopts import App
 
@@ -14,7 +14,7 @@ from weft.cli.problems import warn
 from weft.errors import UserError
 
 if TYPE_CHECKING:
-    from weft.api import Translation, Translator
+    from weft.api import Translation
 
 __all__ = ["app"]
 
@@ -24,7 +24,7 @@ app = App(
     name="translate",
     help_epilogue="Each line of input gives one of output, in the same order; an empty line stays one. With --nbest 2 "
     "or more each translation is a line of its own: the number of the source line, the score, the translation, with "
-    "tabs between. With --json each source is an object on a line.",
+    "tabs between; an empty line has one, empty. With --json each source is an object on a line.",
 )
 
 
@@ -84,7 +84,7 @@ def translate(
             blocks = line_blocks(stream, name=str(input or "standard input"), lines=BLOCK)
         done, long = 0, list[int]()
         for block in blocks:
-            answers = translate_block(translator, block, options)
+            answers = translator.translate(block, **options)
             if text is not None and any(found.refused for found in answers[0]):
                 raise UserError(
                     "the text is longer than the model takes: split it, or cut it with --truncate"
@@ -98,15 +98,6 @@ def translate(
         fate = "were cut" if truncate else "are left empty (--truncate cuts them)"
         which = lines_of(long) if text is None else "the text"
         warn(f"weft: warning: {len(long):,} of {done:,} sources, too long for the model, {fate}: {which}")
-
-
-def translate_block(
-    translator: "Translator", sources: list[str], options: dict[str, Any]
-) -> list[list["Translation"]]:
-    """The translations of each source, best first; none where there is nothing to translate."""
-    wanted = [source for source in sources if source.strip()]
-    found = iter(translator.translate(wanted, **options) if wanted else ())
-    return [next(found) if source.strip() else [] for source in sources]
 
 
 def too_long(answer: list["Translation"]) -> bool:
@@ -134,7 +125,7 @@ def write_answer(
         lines = [f"{number}\t{translation.score:.4f}\t{one_line(translation.text)}" for translation in answer]
     else:
         lines = [one_line(translation.text) for translation in answer]
-    out.write("".join(f"{line}\n" for line in lines or [""]))
+    out.write("".join(f"{line}\n" for line in lines))
 
 
 def one_line(text: str) -> str:
