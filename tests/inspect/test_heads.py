@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from weft.inspect import AttentionMaps, Group, describe, readable, report, translation_groups
+from weft.inspect import AttentionMaps, Group, describe, readable, translation_groups
 
 WORDS = ["▁The", "▁old", "▁dog", "▁barks", "▁at", "▁snow", "men", "</s>"]
 SIZE = len(WORDS)
@@ -134,14 +134,6 @@ def test_a_translation_has_three_groups() -> None:
     assert list(decoder.columns) == ["<s>", "▁Oh", "▁yes", "▁it"]
     assert list(cross.columns) == list(encoder.rows) == list(encoder.columns) == ["▁Ja", "▁doch", "</s>"]
     assert [group.causal for group in (cross, encoder, decoder)] == [False, False, True]
-
-
-def test_the_report_has_a_line_for_each_head() -> None:
-    lines = report(translated()).splitlines()
-    assert len(lines) == 3 * (2 + 6) + 2
-    assert lines[0] == "Between the languages: 2 × 3 heads"
-    assert lines[7].split(maxsplit=4) == ["2", "3", "3.0", "-", "spread evenly"]
-    assert lines[11].split(maxsplit=4) == ["1", "1", "3.0", "0.9", "spread evenly"]
 
 
 def test_weights_that_do_not_fit_the_tokens_are_an_error() -> None:

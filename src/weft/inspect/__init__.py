@@ -1,6 +1,6 @@
 """Look into a model: every head's attention as arrays, in words, and as one self-contained page."""
 
-from weft.inspect.heads import Group, Habit, Habits, describe, readable, report, translation_groups
+from weft.inspect.heads import Group, Habit, Habits, describe, readable, translation_groups
 from weft.inspect.maps import AttentionMaps, alignment, attention
 from weft.inspect.pages import Text, page, write_page
 
@@ -15,7 +15,6 @@ __all__ = [
     "describe",
     "page",
     "readable",
-    "report",
     "translation_groups",
     "write_page",
 ]

@@ -11,7 +11,7 @@ from jaxtyping import Float, Int
 
 from weft.inspect.maps import AttentionMaps
 
-__all__ = ["Group", "Habit", "Habits", "describe", "readable", "report", "translation_groups"]
+__all__ = ["Group", "Habit", "Habits", "describe", "readable", "translation_groups"]
 
 # A habit is worth a word if it takes this share of the weight and this many times what an even spread would
 # give.
@@ -169,23 +169,6 @@ def _regions(weights: np.ndarray, seen: np.ndarray, *, group: Group) -> Iterator
     favourite = int(np.where(seen, weights, 0.0).sum(0).argmax())
     cells = np.broadcast_to(np.arange(columns) == favourite, weights.shape)
     yield f"“{readable(group.columns)[favourite]}”", cells
-
-
-def report(groups: Sequence[Group]) -> str:
-    """A plain table for each group, a line for each head: where it looks, how widely, how far.
-
-    Layers and heads count from 1, as on the page.
-    """
-    lines = []
-    for group in groups:
-        layers, heads = group.weights.shape[:2]
-        lines += ["", f"{group.title}: {layers} × {heads} heads", "layer  head  tokens  distance  looks at"]
-        for layer, row in enumerate(group.weights, start=1):
-            for head, weights in enumerate(row, start=1):
-                found = describe(weights, group=group)
-                distance = "-" if found.distance is None else f"{found.distance:.1f}"
-                lines.append(f"{layer:>5}  {head:>4}  {found.tokens:>6.1f}  {distance:>8}  {found.words}")
-    return "\n".join(lines).strip() + "\n"
 
 
 def translation_groups(
