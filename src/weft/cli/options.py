@@ -81,8 +81,9 @@ class Search:
     seed: int | None = None
 
     def keywords(self) -> dict[str, Any]:
-        """What was given, by the names that Python has for it."""
-        given = {IN_PYTHON.get(name, name): value for name, value in vars(self).items() if value is not None}
+        """What was given beside `nbest`, by the names that Python has for it."""
+        named = {IN_PYTHON.get(name, name): value for name, value in vars(self).items() if name != "nbest"}
+        given = {name: value for name, value in named.items() if value is not None}
         if not self.sample:
             del given["sample"]  # a model may have settings of its own
         return given

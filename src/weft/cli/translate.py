@@ -3,7 +3,7 @@
 from collections.abc import Iterable
 from contextlib import ExitStack
 from pathlib import Path
-from typing import TYPE_CHECKING, TextIO
+from typing import TYPE_CHECKING, Any, TextIO
 
 from cyclopts import App
 
@@ -71,9 +71,9 @@ def translate(
     if input is not None and not input.exists():
         raise UserError(f"{input}: no such file")
     translator = load(run, device=device, precision=precision)
-    options = {"from_language": from_language, "to_language": to_language, "truncate": truncate}
     search = search or Search()
-    options |= search.keywords()
+    options: dict[str, Any] = {"from_language": from_language, "to_language": to_language}
+    options |= {"truncate": truncate, **search.keywords()}
     numbered = search.nbest > 1
     with ExitStack() as stack:
         out = stack.enter_context(open_output(output))
@@ -84,7 +84,7 @@ def translate(
             blocks = line_blocks(stream, name=str(input or "standard input"), lines=BLOCK)
         done, long = 0, list[int]()
         for block in blocks:
-            answers = translator.translate(block, **options)
+            answers = translator.translate(block, nbest=search.nbest, **options)
             if text is not None and any(found.refused for found in answers[0]):
                 raise UserError(
                     "the text is longer than the model takes: split it, or cut it with --truncate"
