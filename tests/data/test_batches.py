@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from weft.data.batches import BatchPlan, collate, equal_length_groups
+from weft.data.batches import BatchPlan, collate
 from weft.errors import UserError
 
 lengths_of_rows = st.integers(1, 3).flatmap(
@@ -110,17 +110,6 @@ def test_a_row_larger_than_a_batch_is_named() -> None:
 def test_no_rows() -> None:
     with pytest.raises(UserError, match="not a single example"):
         BatchPlan(np.empty((0, 2)), tokens=20, seed=0)
-
-
-@given(st.lists(st.integers(0, 9)), st.integers(1, 30))
-def test_groups_hold_one_length_each(lengths: list[int], tokens: int) -> None:
-    groups = equal_length_groups(lengths, tokens=tokens)
-    table = np.array(lengths, dtype=int)
-    assert sorted(index for rows in groups for index in rows) == list(range(len(lengths)))
-    assert all(len(set(table[rows])) == 1 for rows in groups)
-    assert all(len(rows) == 1 or table[rows].sum() <= tokens for rows in groups)
-    longest = [table[rows[0]] for rows in groups]
-    assert longest == sorted(longest, reverse=True)
 
 
 def test_collate_pads_at_the_end() -> None:

@@ -8,7 +8,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from weft.errors import UserError
 
-__all__ = ["BatchPlan", "collate", "equal_length_groups"]
+__all__ = ["BatchPlan", "collate"]
 
 Rows = NDArray[np.int64]
 
@@ -106,26 +106,6 @@ class BatchPlan:
         # Raw bits: numpy promises that these never change, which it does not for `Generator.permutation`.
         bits = np.random.PCG64(np.random.SeedSequence([self.seed, epoch, stream]))
         return np.argsort(bits.random_raw(size), kind="stable")
-
-
-def equal_length_groups(lengths: ArrayLike, *, tokens: int) -> list[Rows]:
-    """The rows in groups of one length each, the longest first, in the given order within a length.
-
-    A group holds at most `tokens` tokens, but at least one row. Nothing is padded, so that what comes out
-    for one row need not depend on the others.
-
-    >>> [group.tolist() for group in equal_length_groups([2, 5, 2, 2], tokens=5)]
-    [[1], [0, 2], [3]]
-    """
-    table = np.asarray(lengths, dtype=np.int64)
-    rows = np.argsort(-table, kind="stable")
-    borders = np.flatnonzero(np.diff(table[rows])) + 1
-    groups: list[Rows] = []
-    for same in np.split(rows, borders):
-        if len(same):
-            size = max(1, tokens // max(1, int(table[same[0]])))
-            groups.extend(same[start : start + size] for start in range(0, len(same), size))
-    return groups
 
 
 def collate(sequences: Sequence[ArrayLike], *, pad_id: int) -> NDArray[np.int64]:
