@@ -25,6 +25,7 @@ MEANING = {
     "data.max_tokens": "A training pair with a longer side is left out, and counted.",
     "tokenizer.kind": "What the pieces are: byte-level BPE, Unigram, WordPiece, words or characters.",
     "tokenizer.size": "How many pieces; without it, as many as suit the training text.",
+    "tokenizer.path": "A tokenizer.json to use as it is; kind and size then count for nothing. Language tags are added.",
     "translate.from_language": "The source's language. Without a direction the model learns all of them.",
     "translate.to_language": "The language to translate into.",
     "translate.masked": "The weight of a second loss, masked language modelling on the sources.",
@@ -93,8 +94,9 @@ learning_rate = 1e-3
 ```
 
 Settings come from a preset, then the file, then `--set`, then the command line's own options, the later ones
-winning. The resolved configuration is kept as `run.json` in the run's folder, and `weft info RUN` shows it. A
-key that does not exist is an error, with the file, the line, and the nearest key that does.
+winning; a line `preset = "NAME"` at the top of the file stands for `--preset NAME`. The resolved configuration and
+the preset that it was made from are kept as `run.json` in the run's folder, and `weft info RUN` shows them. A key
+that does not exist is an error, with the file, the line, and the nearest key that does.
 
 This page is written by `python tools/configuration_reference.py` from the code itself.
 """

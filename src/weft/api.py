@@ -2,29 +2,30 @@
 
 import json
 import os
-import shutil
 import time
 from collections.abc import Mapping, Sequence
 from functools import partial
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import Any, Literal
+from typing import Any, Literal, TypeAlias
 
 import torch
 from tokenizers import Tokenizer as Backend
 
 from weft.config import RunConfig, SpecialTokens
+from weft.data.sources import absolute
 from weft.errors import UserError, suggest
 from weft.families import export_folder, import_folder
 from weft.families.marian_tokenizer import MarianTokenizer
+from weft.families.tokenizer_files import SENTENCEPIECE_FILES
 from weft.models.seq2seq import Seq2Seq
 from weft.nn.inference import Precision, choose_precision, convert
 from weft.nn.precision import matmul_flops, training_dtype
 from weft.overrides import Settings, load_settings, validate
 from weft.recipes import EFFICIENCY, Machine, Recipe, default_preset, resize
 from weft.recipes import preset as named_preset
-from weft.runs.claim import claim
-from weft.runs.folder import read_folder, update_folder, verify, write_folder
+from weft.runs.claim import claim, give_back
+from weft.runs.folder import REQUEST, read_manifest, update_folder, verify, write_folder
 from weft.runs.log import read_log
 from weft.runs.manifest import MANIFEST
 from weft.runs.tensors import MODEL, load_tensors, save_tensors
@@ -53,8 +54,7 @@ __all__ = [
 ]
 
 CONFIG = "config.json"  # what the model is
-REQUEST = "request.json"  # what was asked for
-RUN = "run.json"  # what came of it: the resolved configuration, which alone reproduces the run
+RUN = "run.json"  # what came of the request: the resolved configuration, which alone reproduces the run
 DATA = "data"
 TOKENIZER = "tokenizer.json"
 TASKS = (TASK,)
@@ -62,29 +62,40 @@ DEVICES = ("cpu", "cuda", "mps")
 
 PARAMETERS_PER_TOKEN = 10  # of the training text, above which a model has more room than there is to learn
 
+Specs: TypeAlias = str | Path | Sequence[str | Path]
+
+
+class Run(RunConfig):
+    """A run's `run.json`: its whole configuration, and the preset that this was made from."""
+
+    preset: str | None = None
+
 
 def train(
     task: str = TASK,
     *,
-    train: str | Sequence[str] | None = None,
+    train: Specs | None = None,
     out: str | Path,
-    valid: str | Sequence[str] | None = None,
+    valid: Specs | None = None,
     minutes: float | None = None,
     steps: int | None = None,
+    epochs: float | None = None,
+    seed: int | None = None,
     from_language: str | None = None,
     to_language: str | None = None,
-    columns: Sequence[str] | None = None,
+    columns: str | Sequence[str] | None = None,
     preset: str | None = None,
     config: str | Path | None = None,
-    overrides: Mapping[str, Any] | Sequence[str] = (),
+    overrides: Mapping[str, Any] | str | Sequence[str] = (),
     device: str | None = None,
     report: Reporter | None = None,
 ) -> Result:
     """Train a model and leave it in the folder `out`.
 
-    `train` and `valid` are patterns or files, as the command line takes them; the run's length is one of `minutes`,
-    `steps`, or the setting train.epochs. Settings come from a preset (by default the one that suits the data and the
-    time), then from the file `config`, then from `overrides`, then from the arguments here.
+    `train` and `valid` are patterns or files, and `columns` names or "en,de", as the command line takes them; the run's
+    length is one of `minutes`, `steps` and `epochs`. Settings come from a preset (by default the one that suits the data
+    and the time), then from the file `config`, then from `overrides`, then from the arguments here. A UserError before
+    the first step leaves the folder as it was.
     """
     began = time.monotonic()
     if task not in TASKS:
@@ -92,25 +103,28 @@ def train(
     given: dict[str, Any] = {
         "data.train": _listed(train),
         "data.valid": _listed(valid),
-        "data.columns": list(columns) if columns else None,
+        "data.columns": _listed(columns.split(",") if isinstance(columns, str) else columns),
         "train.minutes": minutes,
         "train.steps": steps,
+        "train.epochs": epochs,
+        "train.seed": seed,
         "translate.from_language": from_language,
         "translate.to_language": to_language,
     }
     settings = load_settings(config, overrides)
     settings = settings.over({key: value for key, value in given.items() if value is not None})
+    preset = preset or settings.pop("preset", None)
     _check(settings, preset)
     folder, world = Path(out), World()
     if not world.leads:
         return _run(folder, began=began, device=device, report=report, world=world)
-    with claim(folder):
-        _write_json(folder, REQUEST, {"preset": preset, "settings": settings})
+    with claim(folder) as made:
         try:
+            _write_json(folder, REQUEST, {"preset": preset, "settings": _placed(settings)})
             return _run(folder, began=began, device=device, report=report, world=world)
         except UserError:
-            if not (folder / RUN).exists():  # nothing was begun: leave the folder as free as it was
-                shutil.rmtree(folder)
+            if not (folder / METRICS).exists():  # no step was made
+                give_back(folder, made=made)
             raise
 
 
@@ -154,6 +168,11 @@ def import_model(folder: str | Path, *, out: str | Path) -> None:
     if (Path(folder) / MANIFEST).is_file():
         raise UserError(f"{folder}: a folder of weft's already: use it as it is")
     imported = import_folder(Path(folder))
+    if not imported.tokenizer:
+        raise UserError(
+            f"{folder}: no tokenizer in it, neither tokenizer.json nor {', '.join(SENTENCEPIECE_FILES)}: "
+            "put its files beside the model's"
+        )
     source, target = imported.languages
     config = TranslatorConfig(
         family=imported.family,
@@ -206,7 +225,7 @@ def export_model(run: str | Path, *, out: str | Path, to: str = "huggingface") -
 def info(path: str | Path) -> dict[str, Any]:
     """What a folder holds, without loading its weights."""
     folder = Path(path)
-    manifest = read_folder(folder)
+    manifest = read_manifest(folder)
     config = _read_config(folder)
     with torch.device("meta"):
         model = Seq2Seq(config.model)
@@ -240,7 +259,7 @@ def _run(folder: Path, *, began: float, device: str | None, report: Reporter | N
     if world.leads and not (folder / RUN).exists():
         _prepare(folder, reporter=reporter, device=where)
     world.wait()
-    run = RunConfig.model_validate_json((folder / RUN).read_text("utf-8"))
+    run = Run.model_validate_json((folder / RUN).read_text("utf-8"))
     tokenizer = Tokenizer.load(folder)
     tables = ParallelText(run.data, run.translate).tables(
         folder / DATA,
@@ -261,6 +280,7 @@ def _run(folder: Path, *, began: float, device: str | None, report: Reporter | N
         smoothing=run.train.smoothing,
         masked=run.translate.masked,
     )
+    _refuse_large(task, tokens=run.train.batch_tokens)
     trainer = Trainer(
         model,
         task,
@@ -276,6 +296,17 @@ def _run(folder: Path, *, began: float, device: str | None, report: Reporter | N
         return trainer.run()
     finally:
         world.close()
+
+
+def _refuse_large(task: Translate, *, tokens: int) -> None:
+    """Raise a UserError that names the longest training example where it does not fit into a batch."""
+    longest = task.lengths.max(axis=1)
+    row = int(longest.argmax())
+    if longest[row] > tokens:
+        raise UserError(
+            f"{task.place(row)}: {longest[row]} tokens, more than the {tokens} of a batch: set train.batch_tokens to "
+            f"{longest[row]} or more, or data.max_tokens to leave such examples out"
+        )
 
 
 def _prospect(run: RunConfig, tables: Tables, trainer: Trainer) -> dict[str, Any]:
@@ -319,15 +350,16 @@ def _prepare(folder: Path, *, reporter: Reporter, device: torch.device) -> None:
     settings = Settings(request["settings"])
     provisional = _resolve(settings, _recipe(request["preset"]), vocabulary=None)
     text = ParallelText(provisional.data, provisional.translate)
-    reporter.message(f"training a tokenizer on {', '.join(text.languages)}")
-    tokenizer = text.train_tokenizer(provisional.tokenizer)
+    path = provisional.tokenizer.path
+    reporter.message(f"tokenizer: {path}" if path else f"training a tokenizer on {', '.join(text.languages)}")
+    tokenizer = text.make_tokenizer(provisional.tokenizer)
     longest = provisional.model.max_length
     tables = text.tables(
         folder / DATA, tokenizer=tokenizer, longest=longest, begun=False, tell=reporter.message
     )
     preset = request["preset"] or _choose(tables, tokenizer, minutes=provisional.train.minutes, device=device)
     reporter.message(f"preset: {preset}")
-    run = _resolve(settings, _recipe(preset), vocabulary=tokenizer.vocab_size)
+    run = _resolve(settings.over({"preset": preset}), _recipe(preset), vocabulary=tokenizer.vocab_size)
     precision = str(training_dtype(run.train.precision, device.type)).removeprefix("torch.")
     run = run.model_copy(update={"train": run.train.model_copy(update={"precision": precision})})
     config = TranslatorConfig(
@@ -353,10 +385,10 @@ def _choose(tables: Tables, tokenizer: Tokenizer, *, minutes: float | None, devi
 
 
 def _recipe(preset: str | None) -> Recipe:
-    return named_preset(preset) if preset else named_preset("tiny")
+    return named_preset(str(preset)) if preset else named_preset("tiny")
 
 
-def _resolve(settings: Settings, recipe: Recipe, *, vocabulary: int | None) -> RunConfig:
+def _resolve(settings: Settings, recipe: Recipe, *, vocabulary: int | None) -> Run:
     """The recipe with the settings laid over it, checked; `vocabulary` is the tokenizer's size, once it is known.
 
     That size and the special tokens may be set, as the configuration of a run has them, but to nothing else.
@@ -370,7 +402,7 @@ def _resolve(settings: Settings, recipe: Recipe, *, vocabulary: int | None) -> R
             resolved[table] = {**resolved.get(table, {}), **fields}
         else:
             resolved[table] = fields
-    run = validate(RunConfig, resolved)
+    run = validate(Run, resolved)
     if vocabulary and run.model.vocabulary != vocabulary:
         raise UserError(
             f"model.vocabulary is the tokenizer's, which is {vocabulary}: "
@@ -388,8 +420,19 @@ def _check(settings: Settings, preset: str | None) -> None:
     _resolve(settings, _recipe(preset), vocabulary=None)
 
 
-def _listed(value: str | Sequence[str] | None) -> list[str] | None:
-    return [value] if isinstance(value, str) else None if value is None else list(value)
+def _placed(settings: Settings) -> Settings:
+    """Checked settings whose files are found from any folder, so that a run can go on from another one."""
+    data, path = settings["data"], settings.get("tokenizer", {}).get("path")
+    places: dict[str, Any] = {
+        f"data.{name}": [absolute(str(spec)) for spec in data.get(name, ())] for name in ("train", "valid")
+    }
+    return settings.over(places if path is None else {**places, "tokenizer.path": absolute(str(path))})
+
+
+def _listed(value: Specs | None) -> list[str] | None:
+    if value is None:
+        return None
+    return [str(value)] if isinstance(value, str | Path) else [str(each) for each in value]
 
 
 def _device(name: str | None) -> torch.device:

@@ -91,10 +91,11 @@ class DataConfig(Config):
 
 
 class TokenizerConfig(Config):
-    """How text becomes tokens. `size` None: fitted to the training text."""
+    """How text becomes tokens. `size` None: fitted to the training text. `path`: a tokenizer.json that is there already."""
 
     kind: Literal["bpe", "unigram", "wordpiece", "words", "characters"] = "bpe"
     size: int | None = Field(default=None, gt=0)
+    path: str | None = None
 
 
 class TranslateConfig(Config):

@@ -37,20 +37,22 @@ def test_options_reach_training(
         "out": tmp_path / "run",
         "minutes": 12.0,
         "steps": None,
+        "epochs": None,
+        "seed": 7,
         "from_language": "de",
         "to_language": "en",
         "columns": ["en", "de"],
         "preset": "tiny",
         "config": Path("weft.toml"),
-        "overrides": ["model.width=384", "train.clip=0.5", "train.seed=7"],
+        "overrides": ["model.width=384", "train.clip=0.5"],
         "device": "cpu",
         "report": None,
     }
 
 
-def test_epochs_are_a_setting(weft: Callable[..., Any], calls: list[SimpleNamespace]) -> None:
+def test_epochs_are_no_override(weft: Callable[..., Any], calls: list[SimpleNamespace]) -> None:
     weft("train", "translate", "--train", "a", "--out", "run", "--epochs", "2.5")
-    assert calls[0].overrides == ["train.epochs=2.5"]
+    assert (calls[0].epochs, calls[0].overrides) == (2.5, ())
 
 
 def test_a_log_gets_plain_lines(weft: Callable[..., Any]) -> None:

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from pyarrow import parquet
 
 from weft.data.formats import FORMATS
-from weft.data.sources import Example, Report, Sources, complete, open_sources
+from weft.data.sources import Example, Report, Sources, absolute, complete, open_sources
 from weft.errors import UserError
 
 PAIRS = [("Ein Hund.", "A dog."), ('Zwei\u2028Hunde, "groß".', "Two\x85dogs,\r 'big'."), ("é", "e")]
@@ -294,6 +294,40 @@ def test_a_column_that_is_not_there(tmp_path: Path) -> None:
         open_sources([f"{tmp_path}/train.{{de,en}}"], fields=["fr", "en"])
 
 
+def test_columns_are_for_the_sources_without_a_header(tmp_path: Path) -> None:
+    table = write(tmp_path / "a.tsv", "x\ty\n")
+    headed = write(tmp_path / "b.csv", "en,id,de\nv,7,u\n")
+    lines = write(tmp_path / "c.jsonl", '{"de": "s", "en": "t"}\n')
+    sources = open_sources([table, headed, lines], columns=["de", "en"], parallel=True)
+    assert [list(example.fields.values()) for example in sources] == [["x", "y"], ["u", "v"], ["s", "t"]]
+
+
+def test_a_first_example_is_no_header(tmp_path: Path) -> None:
+    long = "Zwei junge weiße Männer sind im Freien in der Nähe vieler Büsche."
+    table = write(tmp_path / "a.tsv", f"{long}\tTwo young men.\nEin Hund.\tA dog.\n")
+    with pytest.raises(UserError) as caught:
+        open_sources([table], parallel=True)
+    assert str(caught.value) == (
+        f'{table}: its columns were read as "{long[:40]}…", "Two young men.", and a language\'s name is a short word of '
+        "letters, digits, - and _: if that is its first example, name its columns with --columns, as in --columns de,en"
+    )
+    assert open_sources([table], columns=["de", "zh-Hans_2"], parallel=True).fields == ("de", "zh-Hans_2")
+    records = write(tmp_path / "a.jsonl", '{"a b": "x", "c": "y"}\n')
+    with pytest.raises(UserError, match="a short word of letters, digits, - and _$"):
+        open_sources([records], parallel=True)
+
+
+def test_a_spec_from_any_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    assert absolute("sub/../train.{de,en}") == f"{tmp_path}/sub/../train.{{de,en}}"
+    assert absolute("~/x*.tsv") == f"{Path.home()}/x*.tsv"
+    assert [absolute(spec) for spec in ("-", "hub:a:b")] == ["-", "hub:a:b"]
+    for name in ("[a]", "{a}"):
+        (tmp_path / name).mkdir()
+        monkeypatch.chdir(tmp_path / name)
+        assert absolute("train.{de,en}") == "train.{de,en}"
+
+
 def test_a_pattern_that_the_shell_took_apart(tmp_path: Path) -> None:
     specs = [write(tmp_path / f"train.{language}.gz", "x", packed=True) for language in ("de", "den", "en")]
     for fields in (None, ["de", "en"]):
@@ -332,8 +366,6 @@ def test_other_wrong_names(tmp_path: Path) -> None:
         open_sources([write(tmp_path / "a.tsv", "de\nx\n")], parallel=True)
     with pytest.raises(UserError, match="have no column in common"):
         open_sources([f"{tmp_path}/a.tsv", write(tmp_path / "b.tsv", "en\nx\n")])
-    with pytest.raises(UserError, match="--columns names the columns of a TSV or CSV"):
-        open_sources([f"{tmp_path}/train.de.gz"], columns=["a"])
     write(tmp_path / "b.de.tsv", "x")
     with pytest.raises(UserError, match=r"No such file|braces are for plain text"):
         open_sources([f"{tmp_path}/b.{{de,de2}}.tsv"])

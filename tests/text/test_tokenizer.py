@@ -9,7 +9,7 @@ import pytest
 import tokenizers
 from hypothesis import given
 from hypothesis import strategies as st
-from tokenizers import models
+from tokenizers import models, processors
 
 from weft.errors import UserError
 from weft.text.tokenizer import Tokenizer
@@ -115,23 +115,6 @@ def test_pieces_that_are_no_character_are_shown_as_bytes(everything: Tokenizer) 
         everything.tokens([everything.vocab_size])
 
 
-@given(st.sampled_from(KINDS), st.text(st.characters(max_codepoint=0x33FF, exclude_categories=["Cs", "Cn"])))
-def test_offsets_lie_in_the_text_in_order(kind: Kind, text: str) -> None:
-    ids, offsets = TOKENIZERS[kind].offsets(text)
-    assert ids == TOKENIZERS[kind].encode([text])[0]
-    assert len(ids) == len(offsets)
-    assert all(0 <= start <= end <= len(text) for start, end in offsets)
-    assert [start for start, _ in offsets] == sorted(start for start, _ in offsets)
-    assert not any(text[start:end] != text[start:end].strip() for start, end in offsets)
-
-
-def test_offsets_point_at_the_words(everything: Tokenizer) -> None:
-    text = " Der Hund  läuft im Schnee!"
-    _, offsets = everything.offsets(text)
-    words = [text[start:end] for start, end in offsets if end > start]
-    assert words == ["Der", "Hund", "läuft", "im", "Schnee", "!"]
-
-
 def test_the_same_text_gives_the_same_tokenizer_in_any_process() -> None:
     program = (
         "import runpy, sys; tests = runpy.run_path(sys.argv[1])\n"
@@ -171,6 +154,58 @@ def test_load_notices_another_vocabulary(tmp_path: Path) -> None:
         Tokenizer.load(tmp_path)
 
 
+def test_a_tokenizer_of_ones_own_gets_the_tags_that_it_lacks(tmp_path: Path) -> None:
+    tokenizer = train_tokenizer(CORPUS, special=["<2de>"])
+    tokenizer.save(tmp_path)
+    adopted = Tokenizer.adopt(tmp_path / "tokenizer.json", special=["<2de>", "<2en>"])
+    assert adopted.encode(CORPUS) == tokenizer.encode(CORPUS)
+    assert adopted.token_id("<2de>") == tokenizer.token_id("<2de>")
+    assert adopted.token_id("<2en>") == tokenizer.vocab_size == adopted.vocab_size - 1
+    assert adopted.decode([[tokenizer.vocab_size]]) == [""]
+    assert adopted.token_id("<2en>") not in adopted.encode(["<2en>"])[0]
+
+
+def test_a_tokenizer_from_elsewhere_adds_nothing_by_itself(tmp_path: Path) -> None:
+    train_tokenizer(CORPUS).save(tmp_path)
+    file = tmp_path / "other.json"
+    backend = tokenizers.Tokenizer.from_file(str(tmp_path / "tokenizer.json"))
+    backend.post_processor = processors.TemplateProcessing(single="$A </s>", special_tokens=[("</s>", 2)])
+    backend.save(str(file))
+    assert Tokenizer.adopt(file).encode(["Der Hund"]) == Tokenizer.load(tmp_path).encode(["Der Hund"])
+
+
+@pytest.mark.parametrize(
+    ("vocabulary", "message"),
+    [
+        ({"<unk>": 0}, "words.json: the tokenizer lacks the special tokens <pad>, <s>, </s>: make one with"),
+        (
+            {"<s>": 0, "<pad>": 1, "</s>": 2, "<unk>": 3},
+            "its first tokens are <s>, <pad>, </s>, where weft needs <pad>",
+        ),
+        ({"<pad>": 0, "<s>": 1, "</s>": 2, "<unk>": 3, "a": 9}, "its ids have gaps"),
+    ],
+)
+def test_a_tokenizer_that_no_model_can_be_trained_on(
+    vocabulary: dict[str, int], message: str, tmp_path: Path
+) -> None:
+    tokenizers.Tokenizer(models.WordLevel(vocabulary, "<unk>")).save(str(tmp_path / "words.json"))
+    with pytest.raises(UserError, match=message):
+        Tokenizer.adopt(tmp_path / "words.json")
+
+
+def test_a_tokenizer_of_ones_own_is_held_to_its_vectors(tmp_path: Path) -> None:
+    train_tokenizer(CORPUS, size=400).save(tmp_path)
+    train_tokenizer(CORPUS, kind="characters")._backend.save(str(tmp_path / "tokenizer.json"))
+    with pytest.raises(UserError, match="the tokenizer and its vectors disagree"):
+        Tokenizer.adopt(tmp_path / "tokenizer.json")
+
+
+@pytest.mark.parametrize("size", [-4, 0, 10**30])
+def test_a_size_that_is_none(size: int) -> None:
+    with pytest.raises(UserError, match=f"a tokenizer cannot have {size} ids: give a size from 1"):
+        train_tokenizer(CORPUS, size=size)
+
+
 @pytest.mark.parametrize("name", ["tokenizer.json", "tokenizer_vectors.json"])
 @pytest.mark.parametrize("damage", ["{", "[1]", '{"a": 1}', "\udcff", None])
 def test_load_names_a_damaged_file(name: str, damage: str | None, tmp_path: Path) -> None:
@@ -199,8 +234,6 @@ def test_a_tokenizer_without_special_tokens_is_refused() -> None:
 def test_half_of_a_surrogate_pair() -> None:
     with pytest.raises(UserError, match="not valid Unicode at character 3"):
         TOKENIZERS["bpe"].encode(["fine", "abc\udcff"])
-    with pytest.raises(UserError, match="not valid Unicode"):
-        TOKENIZERS["bpe"].offsets("\ud800")
 
 
 def test_sizes() -> None:

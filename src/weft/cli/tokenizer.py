@@ -37,7 +37,8 @@ def train(
     size
         How many pieces; by default as many as suit the text.
     out
-        The file to write, as tokenizer.json; texts with their ids go beside it, for loading to check.
+        The file to write, as tokenizer.json, for `weft train ... --set tokenizer.path=FILE`; texts with their ids go
+        beside it, for loading to check.
     overwrite
         Replace --out if it exists.
     """

@@ -108,11 +108,6 @@ def translate(
     """
     from weft.api import train as begin
 
-    settings = [*(override or [])]
-    settings += [
-        f"train.{name}={value}" for name, value in (("epochs", epochs), ("seed", seed)) if value is not None
-    ]
-
     def run(report: Watcher) -> "Result":
         return begin(
             "translate",
@@ -121,12 +116,14 @@ def translate(
             out=out,
             minutes=minutes,
             steps=steps,
+            epochs=epochs,
+            seed=seed,
             from_language=from_language,
             to_language=to_language,
             columns=columns.split(",") if columns else None,
             preset=preset,
             config=config,
-            overrides=settings,
+            overrides=override or (),
             device=device,
             report=report,
         )

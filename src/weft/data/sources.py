@@ -5,15 +5,18 @@ import re
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from itertools import zip_longest
+from pathlib import Path
 from typing import NamedTuple
 
 from weft.data.files import File, StandardInput, at_home
 from weft.data.formats import FORMATS, Row, open_csv, open_lines, open_tsv, table_of_records
 from weft.errors import UserError, suggest
 
-__all__ = ["Dropped", "Example", "Report", "Sources", "complete", "open_sources"]
+__all__ = ["Dropped", "Example", "Report", "Sources", "absolute", "complete", "open_sources"]
 
 _HUB = "hub:"
+_LANGUAGE = re.compile(r"[\w-]{1,32}")
+_SHOWN = 40  # characters of a cell that is named in an error
 _BRACES = re.compile(r"\{([^{}]*)\}")
 
 
@@ -53,6 +56,19 @@ class Sources:
                 yield Example(dict(zip(self.fields, values, strict=True)), source.name, line)
 
 
+def absolute(spec: str) -> str:
+    """The same spec, to be opened from any folder.
+
+    >>> absolute("hub:wmt14:de-en:train"), absolute("-"), absolute("/data/train.{de,en}")
+    ('hub:wmt14:de-en:train', '-', '/data/train.{de,en}')
+    """
+    here = str(Path.cwd())
+    # Signs of a pattern in the folder's own name would be read as such.
+    if spec == "-" or spec.startswith(_HUB) or "{" in here or glob.has_magic(here):
+        return spec
+    return str(at_home(spec).absolute())
+
+
 def open_sources(
     specs: Sequence[str],
     *,
@@ -65,21 +81,20 @@ def open_sources(
     A spec is one of
     - 'train.{de,en}.gz': files that belong line to line, the one group in braces naming the fields
     - a .tsv, .csv, .jsonl, .ndjson, .json or .parquet file: a table whose columns are the fields. A TSV or
-      CSV has a header with their names, or else `columns` gives them ("_" for a column to leave out)
+      CSV has a header with their names, or else `columns`, which other sources do without, gives them ("_" for a
+      column to leave out)
     - any other file: lines of plain text, with the one field "text"
     - '*.txt': every file that fits, in the order of their names
     - -: standard input, a table as in .tsv
     - hub:NAME, hub:NAME:SPLIT or hub:NAME:CONFIG:SPLIT: a data set, or a folder, as the `datasets` library reads
       it; SPLIT is "train" where it is left out or empty, CONFIG the data set's own default
 
-    gzip is read directly. With `parallel` an example needs two fields or more. Raises UserError, now or while
-    reading, with the place of what is missing or malformed.
+    gzip is read directly. With `parallel` an example needs two fields or more, which are languages. Raises UserError,
+    now or while reading, with the place of what is missing or malformed.
     """
     if not specs:
         raise UserError("no data is named")
     sources = [source for spec in specs for source in _open(spec, columns)]
-    if columns is not None and not any(source.has_cells for source in sources):
-        raise UserError(f"--columns names the columns of a TSV or CSV, which {', '.join(specs)} is not")
     if fields is None:
         fields = [name for name in sources[0].columns if all(name in source.columns for source in sources)]
         if not fields:
@@ -91,6 +106,8 @@ def open_sources(
                 raise _split_by_shell(specs) if plain and parallel else _no_column(name, source)
         if parallel and len(fields) < 2:
             raise _split_by_shell(specs) if plain else _one_column(source)
+        if parallel and source.field == "column":
+            _check_languages(fields, source)
     return Sources(sources, fields=fields)
 
 
@@ -246,6 +263,18 @@ def _no_column(name: str, source: Source) -> UserError:
     hint = "; if that is its first example, name its columns with --columns" if source.has_cells else ""
     return UserError(
         f'{source.name}: no {source.field} "{name}"{suggest(name, source.columns)}, it has {there}{hint}'
+    )
+
+
+def _check_languages(fields: Sequence[str], source: Source) -> None:
+    """Raise UserError where a column's name is none of a language: a table's first example, most likely."""
+    if all(_LANGUAGE.fullmatch(name) for name in fields):
+        return
+    read = ", ".join(f'"{name[:_SHOWN]}…"' if len(name) > _SHOWN else f'"{name}"' for name in source.columns)
+    hint = ": if that is its first example, name its columns with --columns, as in --columns de,en"
+    raise UserError(
+        f"{source.name}: its columns were read as {read}, and a language's name is a short word of letters, digits, "
+        f"- and _{hint if source.has_cells else ''}"
     )
 
 

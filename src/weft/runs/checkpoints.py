@@ -12,7 +12,7 @@ from pydantic import JsonValue
 from torch import Tensor
 
 from weft.errors import UserError
-from weft.runs.folder import TEMPORARY, Content, clean, place_folder, sync, verify
+from weft.runs.folder import TEMPORARY, Content, clean, place_folder, sync, verify_folder
 from weft.runs.manifest import MANIFEST, DamagedError
 from weft.runs.tensors import read_tensors, save_tensors
 
@@ -96,7 +96,7 @@ def load_checkpoint(path: Path) -> tuple[dict[str, dict[str, Tensor]], dict[str,
     try:
         if path.is_dir() and not (path / MANIFEST).is_file():
             raise DamagedError(f"{path / MANIFEST}: missing: the folder is damaged")
-        manifest = verify(path)
+        manifest = verify_folder(path)
     except DamagedError as error:
         raise _damaged(path, error) from error
     if manifest.kind != KIND:
@@ -144,7 +144,7 @@ def _discard(path: Path) -> None:
 def _newest_whole(paths: list[Path]) -> Path | None:
     for path in reversed(paths):
         try:
-            verify(path)
+            verify_folder(path)
         except UserError:
             continue  # as damaged as the one that is asked about, which the caller reports
         return path

@@ -34,6 +34,7 @@ __all__ = [
     "sync",
     "update_folder",
     "verify",
+    "verify_folder",
     "write_folder",
 ]
 
@@ -145,7 +146,13 @@ def read_manifest(path: Path) -> Manifest:
 
 
 def verify(path: Path) -> Manifest:
-    """The manifest of a folder, every file of which has its checksum."""
+    """The manifest of a model's folder, every file of which has its checksum."""
+    read_manifest(path)
+    return verify_folder(path)
+
+
+def verify_folder(path: Path) -> Manifest:
+    """The manifest of any folder of weft's, checkpoints included, every file of which has its checksum."""
     manifest = read_folder(path)
     for name, record in manifest.files.items():
         file = file_of(path, name)

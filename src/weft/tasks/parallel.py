@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from weft.config import DataConfig, TokenizerConfig, TranslateConfig
+from weft.data.files import at_home
 from weft.data.sources import Report, Sources, complete, open_sources
 from weft.data.store import TokenStore, build_store, fingerprint, open_store
 from weft.errors import UserError
@@ -48,23 +49,36 @@ class ParallelText:
         self.train = _open(data.train, data.columns, [name for name in wanted if name is not None])
         self.directions = directions_of(translate, self.train.fields)
         self.languages = [name for name in self.train.fields if any(name in pair for pair in self.directions)]
-        # The columns are those of the table to learn from; held-out text may well be files of lines.
-        lines = all("{" in spec for spec in data.valid)
-        columns = None if lines else data.columns
-        self.valid = _open(data.valid, columns, self.languages) if data.valid else None
+        self.valid = _open(data.valid, data.columns, self.languages) if data.valid else None
+        _check_columns(data.columns, [self.train, *([self.valid] if self.valid else [])])
 
     @property
     def tagged(self) -> bool:
         """Whether the model has to be told which language to write."""
         return len({direction.target for direction in self.directions}) > 1
 
+    @property
+    def tags(self) -> list[str]:
+        """The tokens that ask for a language, where the model needs them."""
+        return [language_tag(language) for language in self.languages] if self.tagged else []
+
+    def make_tokenizer(self, config: TokenizerConfig) -> Tokenizer:
+        """The tokenizer that the configuration names, with the tags that it lacks, or one trained on the text."""
+        if config.path is None:
+            return self.train_tokenizer(config)
+        if self.masked:
+            raise UserError(
+                f"translate.masked needs {MASK} in front of all pieces, which a tokenizer trained for it has: "
+                "leave tokenizer.path out"
+            )
+        return Tokenizer.adopt(at_home(config.path), special=self.tags)
+
     def train_tokenizer(self, config: TokenizerConfig) -> Tokenizer:
         """One tokenizer for all languages, and a tag for each where the model needs one.
 
         The mask, where it is needed, is the last of the special tokens.
         """
-        special = [language_tag(language) for language in self.languages] if self.tagged else []
-        special += [MASK] if self.masked else []
+        special = [*self.tags, *([MASK] if self.masked else [])]
         lines = islice(complete(self.train, report=Report()), TOKENIZER_LINES)
         texts = [text for example in lines for text in example.fields.values()]
         if not texts:
@@ -107,12 +121,16 @@ class ParallelText:
 
 
 def read_parallel(
-    specs: Sequence[str], *, columns: Sequence[str] | None, direction: Direction
+    specs: Sequence[str], *, columns: str | Sequence[str] | None, direction: Direction
 ) -> tuple[dict[str, list[str]], Report]:
-    """The complete lines in a direction's two languages, and what was left out."""
+    """The complete lines in a direction's two languages, and what was left out; `columns` may be one text, "de,en"."""
+    if isinstance(columns, str):
+        columns = columns.split(",")
+    sources = _open(specs, columns, direction)
+    _check_columns(columns, [sources])
     report = Report()
     texts: dict[str, list[str]] = {language: [] for language in direction}
-    for example in complete(_open(specs, columns, direction), report=report):
+    for example in complete(sources, report=report):
         for language, text in example.fields.items():
             texts[language].append(text)
     if not report.kept:
@@ -122,6 +140,14 @@ def read_parallel(
 
 def _open(specs: Sequence[str], columns: Sequence[str] | None, languages: Sequence[str]) -> Sources:
     return open_sources(specs, columns=columns, fields=languages or None, parallel=True)
+
+
+def _check_columns(columns: Sequence[str] | None, opened: Sequence[Sources]) -> None:
+    """Raise UserError where columns are named and no source has any that may be named."""
+    sources = [source for each in opened for source in each.sources]
+    if columns is not None and not any(source.has_cells for source in sources):
+        names = ", ".join(source.name for source in sources)
+        raise UserError(f"--columns names the columns of a TSV or CSV, which {names} is not")
 
 
 def _store(

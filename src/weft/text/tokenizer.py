@@ -82,7 +82,8 @@ class Tokenizer:
     def encode(self, texts: Sequence[str]) -> list[list[int]]:
         """The ids of each text, in parallel, without special tokens."""
         try:
-            return [encoding.ids for encoding in self._backend.encode_batch_fast(list(texts))]
+            encodings = self._backend.encode_batch_fast(list(texts), add_special_tokens=False)
+            return [encoding.ids for encoding in encodings]
         except TypeError:
             _refuse_half_characters(texts)
             raise
@@ -94,12 +95,6 @@ class Tokenizer:
     def tokens(self, ids: Sequence[int]) -> list[str]:
         """Each id as a reader may see it: a space as `▁`, bytes that are no whole character in hex."""
         return [self._readable(int(id_)) for id_ in ids]
-
-    def offsets(self, text: str) -> tuple[list[int], list[tuple[int, int]]]:
-        """The ids of a text and, for each, where its characters start and end in it, white space left out."""
-        _refuse_half_characters([text])
-        encoding = self._backend.encode(text)
-        return encoding.ids, [_trimmed(text, start, end) for start, end in encoding.offsets]
 
     def token_id(self, token: str) -> int | None:
         """The id of a piece exactly as the vocabulary has it, a special token for instance."""
@@ -119,22 +114,48 @@ class Tokenizer:
         the library or an edited vocabulary would otherwise give ids that the model was never trained on.
         """
         tokenizer = cls(_read_backend(folder / _FILE))
-        path = folder / _VECTORS_FILE
+        tokenizer._compare(folder / _VECTORS_FILE)
+        return tokenizer
+
+    @classmethod
+    def adopt(cls, path: Path, *, special: Sequence[str] = ()) -> Self:
+        """Read a `tokenizer.json` from anywhere, for a new model; it gets those of the `special` tokens that it lacks.
+
+        Where its texts with their ids lie beside it, they are checked too. Raises UserError where it is damaged, where
+        its ids have gaps, and where <pad>, <s> and </s> are not the first three.
+        """
+        backend = _read_backend(path)
+        try:
+            tokenizer = cls(backend)
+        except UserError as error:
+            raise UserError(f"{path}: {error}: make one with weft tokenizer train") from error
+        first = [backend.id_to_token(number) for number in range(3)]
+        if first != list(SPECIAL_TOKENS[:3]):
+            raise UserError(
+                f"{path}: its first tokens are {', '.join(map(str, first))}, where weft needs "
+                f"{', '.join(SPECIAL_TOKENS[:3])}: make one with weft tokenizer train"
+            )
+        if (vectors := path.with_name(f"{path.stem}_vectors{path.suffix}")).is_file():
+            tokenizer._compare(vectors)
+        backend.add_special_tokens(list(special))
+        if max(backend.get_vocab().values()) >= backend.get_vocab_size():
+            raise UserError(f"{path}: its ids have gaps: make one with weft tokenizer train")
+        return tokenizer
+
+    def _compare(self, path: Path) -> None:
+        """Raise UserError where the texts in a file have other ids than it says."""
         try:
             vectors = [(str(vector["text"]), list(vector["ids"])) for vector in json.loads(path.read_bytes())]
         except OSError as error:
-            raise UserError(f"{path}: {error.strerror}: it belongs beside {_FILE}") from error
+            raise UserError(f"{path}: {error.strerror}: it belongs beside the tokenizer") from error
         except (ValueError, TypeError, KeyError) as error:
             raise UserError(f"{path}: not a list of texts and their ids") from error
-        for (text, expected), ids in zip(
-            vectors, tokenizer.encode([text for text, _ in vectors]), strict=True
-        ):
+        for (text, expected), ids in zip(vectors, self.encode([text for text, _ in vectors]), strict=True):
             if ids != expected:
                 raise UserError(
-                    f"{folder}: the tokenizer and its vectors disagree on the ids of {text!r}: {_FILE} was "
+                    f"{path}: the tokenizer and its vectors disagree on the ids of {text!r}: one of them was "
                     "changed, or this version of the tokenizers library reads it differently"
                 )
-        return tokenizer
 
     def _special(self, token: str) -> int:
         id_ = self._backend.token_to_id(token)
@@ -172,14 +193,6 @@ def _refuse_half_characters(texts: Sequence[str]) -> None:
             raise UserError(
                 f"{text!r} is not valid Unicode at character {error.start}: write it in UTF-8"
             ) from error
-
-
-def _trimmed(text: str, start: int, end: int) -> tuple[int, int]:
-    while start < end and text[start].isspace():
-        start += 1
-    while start < end and text[end - 1].isspace():
-        end -= 1
-    return start, end
 
 
 def _byte_of_character() -> dict[str, int]:

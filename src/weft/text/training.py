@@ -29,6 +29,8 @@ _UNIGRAM_WORDS = r"▁?[^▁\p{N}<]+|▁?[\p{N}<]|▁"
 Signs therefore stay with their words: "dog." and "dog," are what proposes "dog".
 """
 
+_MOST = 2**31 - 1
+
 _ALL_BYTES_FROM = 2048
 """From this size on byte-level BPE holds all 256 bytes and can spell everything; below it they would take
 an eighth of the ids and more, so it holds those which occur."""
@@ -50,11 +52,15 @@ def train_tokenizer(
     - words: what white space separates
     - characters: each by itself, line ends too
 
-    Raises UserError where there is no text, or where `size` cannot even hold the characters.
+    Raises UserError where there is no text, or where `size` is none or cannot even hold the characters.
     """
     if kind not in get_args(Kind):
         raise UserError(
             f'there is no kind of tokenizer "{kind}"{suggest(kind, get_args(Kind))}: {get_args(Kind)}'
+        )
+    if size is not None and not 0 < size <= _MOST:
+        raise UserError(
+            f"a tokenizer cannot have {size} ids: give a size from 1 to {_MOST:,}, or none for as many as suit the text"
         )
     for token in special:
         if not re.fullmatch(r"<[^<>\s]+>", token) or token in SPECIAL_TOKENS:
@@ -172,7 +178,7 @@ def _train_words(texts: list[str], size: int | None, special: list[str]) -> toke
     )
     backend.pre_tokenizer = pre_tokenizers.WhitespaceSplit()
     trainer = trainers.WordLevelTrainer(
-        vocab_size=size or 2**31,
+        vocab_size=size or _MOST,
         min_frequency=2 if size is None else 1,
         special_tokens=special,
         show_progress=False,
@@ -187,7 +193,7 @@ def _train_characters(texts: list[str], size: int | None, special: list[str]) ->
     backend.pre_tokenizer = pre_tokenizers.Split(Regex(r"[\s\S]"), "isolated")
     backend.decoder = decoders.Fuse()
     trainer = trainers.WordLevelTrainer(
-        vocab_size=size or 2**31, min_frequency=1, special_tokens=special, show_progress=False
+        vocab_size=size or _MOST, min_frequency=1, special_tokens=special, show_progress=False
     )
     backend.train_from_iterator(texts, trainer)
     return backend
