@@ -427,13 +427,6 @@ def test_empty_and_one_sided_examples_are_counted_and_left_out(tmp_path: Path) -
     ]
 
 
-def test_some_sides_of_many_may_be_enough() -> None:
-    rows = [{"de": "a", "en": "b", "fr": ""}, {"de": "", "en": "b", "fr": ""}]
-    examples = [Example(fields, "x", line) for line, fields in enumerate(rows)]
-    assert len(list(complete(examples, report=Report(), least=2))) == 1
-    assert len(list(complete(examples, report=Report()))) == 0
-
-
 def test_only_the_first_places_are_told() -> None:
     report = Report(kept=12_345)
     for line in range(2000):

@@ -9,15 +9,17 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from functools import cached_property
 from hashlib import sha256
+from itertools import chain
 from pathlib import Path
 from typing import BinaryIO
 
 from weft.errors import UserError, suggest
 
-__all__ = ["File", "StandardInput", "at_home"]
+__all__ = ["File", "StandardInput", "arriving", "at_home"]
 
 _GZIP = b"\x1f\x8b"
 _BYTE_ORDER_MARK = b"\xef\xbb\xbf"
+_CHUNK = 1 << 16
 
 
 class File:
@@ -52,21 +54,7 @@ class File:
         Raises UserError for a line that is not UTF-8 and for a damaged gzip file.
         """
         with self._open() as file:
-            number = 0
-            try:
-                for raw in file:
-                    number += 1
-                    if number == 1:
-                        raw = raw.removeprefix(_BYTE_ORDER_MARK)
-                    yield number, raw.decode().removesuffix("\n").removesuffix("\r")
-            except UnicodeDecodeError as error:
-                byte = error.object[error.start]
-                raise UserError(
-                    f"{self.name}:{number}: byte 0x{byte:02x} at position {error.start + 1} of the line is "
-                    "not UTF-8: convert the file, for instance with iconv -f latin1 -t utf-8"
-                ) from error
-            except (OSError, EOFError, zlib.error) as error:
-                raise UserError(f"{self.name}: unreadable after line {number}: {_reason(error)}") from error
+            yield from enumerate(chain.from_iterable(arriving(file, name=self.name)), start=1)
 
     @contextmanager
     def _open(self) -> Iterator[BinaryIO]:
@@ -75,7 +63,7 @@ class File:
         except OSError as error:
             raise UserError(f"{self.name}: {_reason(error)}") from error
         with file:
-            yield _unpacked(file)
+            yield file
 
     def _neighbour(self) -> str:
         folder = self.path.parent
@@ -106,7 +94,7 @@ class StandardInput(File):
 
     @contextmanager
     def _open(self) -> Iterator[BinaryIO]:
-        yield _unpacked(io.BufferedReader(io.BytesIO(self._contents)))
+        yield io.BufferedReader(io.BytesIO(self._contents))
 
 
 def at_home(name: str) -> Path:
@@ -116,10 +104,40 @@ def at_home(name: str) -> Path:
     return Path(os.path.expanduser(name))  # noqa: PTH111 - unlike Path's, it bears a user that is not there
 
 
-def _unpacked(file: BinaryIO) -> BinaryIO:
-    assert isinstance(file, io.BufferedReader)
-    packed = file.peek(2)[:2] == _GZIP  # by what is in the file: names are not always right
-    return gzip.GzipFile(fileobj=file) if packed else file  # type: ignore[return-value]
+def arriving(stream: BinaryIO, *, name: str) -> Iterator[list[str]]:
+    """The lines of a stream, gzip or not, those together that arrive together.
+
+    They end at a line feed alone, and come without it. Raises UserError for a line that is not UTF-8 and for a damaged
+    gzip file.
+    """
+    number, rest = 0, b""
+    try:
+        file = _unpacked(stream)
+        while chunk := file.read1(_CHUNK):
+            *whole, rest = (rest + chunk).split(b"\n")
+            yield [_decode(line, name=name, number=at) for at, line in enumerate(whole, start=number + 1)]
+            number += len(whole)
+    except (OSError, EOFError, zlib.error) as error:
+        raise UserError(f"{name}: unreadable after line {number}: {_reason(error)}") from error
+    if rest:
+        yield [_decode(rest, name=name, number=number + 1)]
+
+
+def _unpacked(stream: BinaryIO) -> gzip.GzipFile | io.BufferedReader:
+    assert isinstance(stream, io.BufferedReader)
+    packed = stream.peek(len(_GZIP))[: len(_GZIP)] == _GZIP  # by what is in it: names are not always right
+    return gzip.GzipFile(fileobj=stream) if packed else stream
+
+
+def _decode(line: bytes, *, name: str, number: int) -> str:
+    text = line.removeprefix(_BYTE_ORDER_MARK) if number == 1 else line
+    try:
+        return text.decode().removesuffix("\r")
+    except UnicodeDecodeError as error:
+        raise UserError(
+            f"{name}:{number}: byte 0x{text[error.start]:02x} at position {error.start + 1} of the line is not UTF-8: "
+            "convert the file, for instance with iconv -f latin1 -t utf-8"
+        ) from error
 
 
 def _reason(error: BaseException) -> str:

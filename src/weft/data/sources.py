@@ -147,14 +147,11 @@ class Report:
         return lines
 
 
-def complete(examples: Iterable[Example], *, report: Report, least: int | None = None) -> Iterator[Example]:
-    """The examples that are worth keeping; an empty or one-sided one is left out and counted in `report`.
-
-    At least `least` fields, or all, have to hold more than white space.
-    """
+def complete(examples: Iterable[Example], *, report: Report) -> Iterator[Example]:
+    """The examples whose fields all hold more than white space; the others are left out and counted in `report`."""
     for example in examples:
         filled = sum(1 for text in example.fields.values() if text and not text.isspace())
-        if filled >= (len(example.fields) if least is None else least):
+        if filled == len(example.fields):
             report.kept += 1
             yield example
         else:

@@ -1,6 +1,5 @@
 """Marian's tokenizers: SentencePiece (Kudo and Richardson 2018) on each side, one vocabulary for both."""
 
-import hashlib
 import json
 import re
 from collections.abc import Mapping, Sequence
@@ -12,7 +11,6 @@ from weft.families.tokenizer_files import SENTENCEPIECE_FILES
 
 __all__ = ["MarianTokenizer"]
 
-_SETTINGS = "tokenizer_config.json"
 _LANGUAGE = re.compile(r">>.*?<<", re.DOTALL)
 
 
@@ -25,7 +23,6 @@ class MarianTokenizer:
     """
 
     def __init__(self, files: Mapping[str, bytes]) -> None:
-        self._files = dict(files)
         self._ids = _vocabulary(files["vocab.json"])
         self._pieces = {number: piece for piece, number in self._ids.items()}
         self._source = _load_model(files["source.spm"], name="source.spm")
@@ -40,17 +37,6 @@ class MarianTokenizer:
     def vocab_size(self) -> int:
         """One more than the largest id."""
         return max(self._pieces) + 1
-
-    @property
-    def fingerprint(self) -> str:
-        """A hash of all that decides how text becomes ids."""
-        parts = (hashlib.sha256(self._files[name]).digest() for name in SENTENCEPIECE_FILES)
-        return hashlib.sha256(b"".join(parts)).hexdigest()
-
-    @property
-    def language_codes(self) -> list[str]:
-        """The codes of the languages to translate into, such as `>>fra<<`; none in a model for one."""
-        return [piece for piece in self._ids if _LANGUAGE.fullmatch(piece)]
 
     def encode(self, texts: Sequence[str]) -> list[list[int]]:
         """The ids of each source text, without the end token."""
@@ -83,11 +69,6 @@ class MarianTokenizer:
         """The id of a piece exactly as the vocabulary has it, a special token for instance."""
         return self._ids.get(token)
 
-    def save(self, folder: Path) -> None:
-        """Write the files that it was made of."""
-        for name, content in self._files.items():
-            (folder / name).write_bytes(content)
-
     @classmethod
     def load(cls, folder: Path) -> Self:
         """Read a folder of weft's or of Hugging Face's.
@@ -97,9 +78,8 @@ class MarianTokenizer:
         missing = [name for name in SENTENCEPIECE_FILES if not (folder / name).is_file()]
         if missing:
             raise UserError(f"{folder}: no {' and no '.join(missing)} in it, which Marian's tokenizer needs")
-        names = [*SENTENCEPIECE_FILES, _SETTINGS]
         try:
-            return cls({name: (folder / name).read_bytes() for name in names if (folder / name).is_file()})
+            return cls({name: (folder / name).read_bytes() for name in SENTENCEPIECE_FILES})
         except UserError as error:
             raise UserError(f"{folder}: {error}") from error
 
