@@ -1,25 +1,19 @@
 """Lines in, lines out: read as they arrive, written whole or not at all."""
 
-import gzip
-import io
 import os
 import stat
 import sys
 import tempfile
-import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import BinaryIO, TextIO
 
 from weft.cli.problems import warn
+from weft.data.files import arriving
 from weft.errors import UserError
 
 __all__ = ["line_blocks", "open_input", "open_output", "refuse_existing"]
-
-CHUNK = 1 << 16
-GZIP = b"\x1f\x8b"
-BYTE_ORDER_MARK = b"\xef\xbb\xbf"
 
 
 @contextmanager
@@ -53,48 +47,11 @@ def line_blocks(stream: BinaryIO, *, name: str, lines: int) -> Iterator[list[str
         yield block
 
 
-def arriving(stream: BinaryIO, *, name: str) -> Iterator[list[str]]:
-    """The lines of a stream, those together that arrive together; as training reads them, gzip or not.
-
-    They end at a line feed alone, and come without it. Raises UserError for a line that is not UTF-8 and for a damaged
-    gzip file.
-    """
-    number, rest = 0, b""
-    try:
-        file = _unpacked(stream)
-        while chunk := file.read1(CHUNK):
-            *whole, rest = (rest + chunk).split(b"\n")
-            yield [_decode(line, name=name, number=at) for at, line in enumerate(whole, start=number + 1)]
-            number += len(whole)
-    except (OSError, EOFError, zlib.error) as error:
-        reason = getattr(error, "strerror", None) or str(error)
-        raise UserError(f"{name}: unreadable after line {number}: {reason}") from error
-    if rest:
-        yield [_decode(rest, name=name, number=number + 1)]
-
-
-def _unpacked(stream: BinaryIO) -> gzip.GzipFile | io.BufferedReader:
-    assert isinstance(stream, io.BufferedReader)
-    packed = stream.peek(len(GZIP))[: len(GZIP)] == GZIP  # by what is in it: names are not always right
-    return gzip.GzipFile(fileobj=stream) if packed else stream
-
-
 def _is_file(stream: BinaryIO) -> bool:
     try:
         return stat.S_ISREG(os.fstat(stream.fileno()).st_mode)
     except OSError:
         return True  # held in memory
-
-
-def _decode(line: bytes, *, name: str, number: int) -> str:
-    text = line.removeprefix(BYTE_ORDER_MARK) if number == 1 else line
-    try:
-        return text.decode().removesuffix("\r")
-    except UnicodeDecodeError as error:
-        raise UserError(
-            f"{name}:{number}: byte 0x{text[error.start]:02x} at position {error.start + 1} of the line is not UTF-8: "
-            "convert the file, for instance with iconv -f latin1 -t utf-8"
-        ) from error
 
 
 def refuse_existing(path: Path, *, overwrite: bool) -> None:
