@@ -123,7 +123,7 @@ class Trainer:
             self.pace.time_step(self.done, now - begin)
             self.done += 1
             self._record(loss)
-            if now - told > TELL_SECONDS:
+            if now - told > TELL_SECONDS or self.done == self.plan.steps:
                 told = now
                 self._tell(loss)
             validated = self._validate_if_due()
