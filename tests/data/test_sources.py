@@ -201,8 +201,8 @@ def hub_cache(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.Monk
 @pytest.mark.parametrize(
     ("module", "spec", "way_out"),
     [
-        ("datasets", "hub:any", r'pip install "weft\[hub\]"'),
-        ("pyarrow", "a.parquet", r'pip install "weft\[parquet\]"'),
+        ("datasets", "hub:any", "pip install datasets"),
+        ("pyarrow", "a.parquet", "pip install pyarrow"),
     ],
 )
 def test_a_missing_library(

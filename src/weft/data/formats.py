@@ -169,7 +169,7 @@ def _parquet_records(file: File) -> Iterator[tuple[int, object]]:
         import pyarrow
         from pyarrow import parquet
     except ImportError as error:
-        raise UserError(f'{file.name}: Parquet needs pyarrow: pip install "weft[parquet]"') from error
+        raise UserError(f"{file.name}: Parquet needs pyarrow: pip install pyarrow") from error
     number = 0
     try:
         with parquet.ParquetFile(file.path) as table:

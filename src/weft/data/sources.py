@@ -223,7 +223,7 @@ def _open_hub(spec: str) -> Source:
     try:
         import datasets
     except ImportError as error:
-        raise UserError(f'{spec}: needs the datasets library: pip install "weft[hub]"') from error
+        raise UserError(f"{spec}: needs the datasets library: pip install datasets") from error
     name, *rest = spec.removeprefix(_HUB).split(":")
     if not name or len(rest) > 2:
         raise UserError(

@@ -115,7 +115,7 @@ def _load_model(content: bytes, *, name: str) -> Any:
     try:
         from sentencepiece import SentencePieceProcessor
     except ImportError as error:
-        raise UserError("Marian's tokenizer needs SentencePiece: pip install 'weft[marian]'") from error
+        raise UserError("Marian's tokenizer needs SentencePiece: pip install sentencepiece") from error
     try:
         model = SentencePieceProcessor()
         model.LoadFromSerializedProto(content)

@@ -63,7 +63,7 @@ def parse_manifest(content: bytes, *, path: Path) -> Manifest:
     if isinstance(number, int) and number > FORMAT:
         raise UserError(
             f"{path}: written by weft {data['weft']!r} in format {number}, and this weft ({__version__}) "
-            f"reads formats up to {FORMAT}: update weft (pip install --upgrade weft)"
+            f"reads formats up to {FORMAT}: update weft"
         )
     if number != FORMAT:
         raise UserError(f"{path}: format {number!r} is none of weft's (known: {FORMAT})")

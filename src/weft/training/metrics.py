@@ -61,7 +61,5 @@ def _open_board(folder: Path, *, step: int) -> Any:
     try:
         from torch.utils.tensorboard import SummaryWriter
     except ImportError as error:
-        raise UserError(
-            "train.tensorboard needs tensorboard: pip install -c constraints.txt 'weft[tensorboard]'"
-        ) from error
+        raise UserError("train.tensorboard needs tensorboard: pip install tensorboard") from error
     return SummaryWriter(str(folder), purge_step=step or None)
