@@ -329,6 +329,7 @@ def _prospect(run: RunConfig, tables: Tables, trainer: Trainer) -> dict[str, Any
     facts = {
         "directions": ", ".join(map(str, tables.train.directions)),
         "pairs": pairs,
+        "held out": _held_out(tables, trainer),
         "tokens": int(tokens.sum()),
         "vocabulary": run.model.vocabulary,
         "parameters": parameters,
@@ -342,6 +343,12 @@ def _prospect(run: RunConfig, tables: Tables, trainer: Trainer) -> dict[str, Any
             f"{planned:,} steps in about {planned * step.flops / per_second / 60:,.1f} minutes"
         )
     return facts
+
+
+def _held_out(tables: Tables, trainer: Trainer) -> str:
+    there = len(tables.valid.lengths) if tables.valid else 0
+    used = trainer.task.held_out
+    return f"{used:,} of {there:,} pairs, evenly spread" if used < there else f"{there:,} pairs"
 
 
 def _prepare(folder: Path, *, reporter: Reporter, device: torch.device) -> None:

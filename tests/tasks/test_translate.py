@@ -110,3 +110,31 @@ def test_a_run_with_a_mask(tmp_path: Path) -> None:
     run = json.loads((tmp_path / "run" / "run.json").read_text())
     assert run["translate"] == TranslateConfig(from_language="de", to_language="en", masked=0.5).model_dump()
     assert weft.load(tmp_path / "run").tokenizer.token_id(MASK) is not None
+
+
+def test_held_out_pairs_are_a_spread_of_at_most_so_many(
+    table: PairTable, tokenizer: Tokenizer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    table.texts = {"de": LINES, "en": LINES}
+    task = Translate(table, table, tokenizer=tokenizer, special=SpecialTokens(), smoothing=0.1)
+    assert task.held_out == len(LINES)
+    monkeypatch.setattr("weft.tasks.translate.HELD_OUT", 50)
+    assert task.held_out == 50
+    measured: list[int] = []
+    collate, scores = task._collate, task._scores
+    monkeypatch.setattr(task, "_collate", lambda table, rows: measured.extend(rows) or collate(table, rows))
+    scored: list[int] = []
+    monkeypatch.setattr(
+        task, "_scores", lambda model, table, rows: scored.extend(rows) or scores(model, table, rows)
+    )
+    model = model_for(tokenizer)
+    found = task.validate(model, scored=0)
+    assert found is not None
+    assert found.scores == {}
+    assert len(set(measured)) == 50
+    assert {0, 199} <= set(measured)
+    found = task.validate(model, scored=3)
+    assert found is not None
+    assert found.scores.keys() == {"bleu"}
+    assert (scored[0], scored[-1], len(scored)) == (0, 199, 3)
+    assert set(scored) <= set(measured)

@@ -115,8 +115,8 @@ def test_a_word_when_the_text_is_learned_by_heart(
     worse = iter(range(1, 100))
     validate = Translate.validate
 
-    def rising(self: Translate, model: torch.nn.Module, *, whole: bool) -> Any:
-        found = validate(self, model, whole=whole)
+    def rising(self: Translate, model: torch.nn.Module, *, scored: int) -> Any:
+        found = validate(self, model, scored=scored)
         return found and found._replace(loss=float(next(worse)))
 
     monkeypatch.setattr(Translate, "validate", rising)

@@ -44,7 +44,7 @@ def test_a_plan_survives_the_disk(tmp_path: Path) -> None:
 
 def pace(**fields: object) -> Pace:
     config = TrainConfig.model_validate(fields)
-    return Pace(config, BatchPlan([[4, 4]] * 40, tokens=16, seed=1), began=0.0)
+    return Pace(config, BatchPlan([[4, 4]] * 40, tokens=16, seed=1), began=0.0, scored=1.0)
 
 
 def test_epochs_are_passes_over_the_data() -> None:
@@ -68,7 +68,7 @@ def test_minutes_become_steps_when_it_is_time_to_decay(monkeypatch: pytest.Monke
     plan = clock.decide(plan, step=280)
     assert plan.decay_from == 280
     assert plan.steps is not None
-    left = (plan.steps - 280) * 0.1 + 3 * 2.0 + (plan.steps - 280) / 98 * 2.0
+    left = (plan.steps - 280) * 0.1 + 4 * 2.0 + (plan.steps - 280) / 98 * 2.0
     assert 29.0 < left <= 30.0
     assert clock.decide(plan, step=281) == plan
 

@@ -43,9 +43,14 @@ class Task(ABC):
     def count(self, batch: Batch) -> dict[str, int]:
         """What the losses are divided by, known before the model runs: parts of a batch are weighted by them."""
 
+    @property
     @abstractmethod
-    def validate(self, model: nn.Module, *, whole: bool) -> Validation | None:
-        """Loss on all held-out examples, and scores on all (`whole`) or on a fixed sample; None if there are none."""
+    def held_out(self) -> int:
+        """How many examples `validate` measures on."""
+
+    @abstractmethod
+    def validate(self, model: nn.Module, *, scored: int) -> Validation | None:
+        """Loss on the held-out examples, and scores on so many of them, always the same; None if there are none."""
 
     @abstractmethod
     def place(self, row: int) -> str:

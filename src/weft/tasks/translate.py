@@ -33,8 +33,8 @@ __all__ = [
     "score",
 ]
 
-# Scores during a run come from this many held-out pairs; the loss always from all.
-VALIDATION_SAMPLE = 200
+# More held-out pairs than these, evenly spread, tell no more, and take their time from training.
+HELD_OUT = 2000
 VALIDATION_TOKENS = 4096
 ROOM = 10
 
@@ -240,28 +240,36 @@ class Translate(Task):
             counts["masked"] = round(MASK_RATE * int((batch["source"] > (self.mask_id or 0)).sum()))
         return counts
 
-    def validate(self, model: nn.Module, *, whole: bool) -> Validation | None:
-        if self.valid is None or not len(self.valid.lengths):
+    @property
+    def held_out(self) -> int:
+        return min(len(self.valid.lengths), HELD_OUT) if self.valid else 0
+
+    def validate(self, model: nn.Module, *, scored: int) -> Validation | None:
+        if self.valid is None or not self.held_out:
             return None
         assert isinstance(model, Seq2Seq)
-        order = np.lexsort(self.valid.lengths.T)
+        used = _spread(len(self.valid.lengths), count=self.held_out)
+        lengths = self.valid.lengths[used]
+        order = used[np.lexsort(lengths.T)]
         total, count = 0.0, 0
         with torch.inference_mode():
-            for rows in np.array_split(
-                order, max(1, int(self.valid.lengths.max(1).sum()) // VALIDATION_TOKENS)
-            ):
+            for rows in np.array_split(order, max(1, int(lengths.max(1).sum()) // VALIDATION_TOKENS)):
                 batch = self.to(self._collate(self.valid, rows), model.device)
                 loss = self.loss(model, batch, smoothing=0.0)["translation"]
                 total, count = total + float(loss.total), count + loss.count
-        rows = np.arange(len(self.valid.lengths))
-        if not whole and len(rows) > VALIDATION_SAMPLE:
-            rows = rows[np.linspace(0, len(rows) - 1, VALIDATION_SAMPLE).astype(np.int64)]
-        sources = [self.valid.source(row, end=self.special.end).tolist() for row in rows]
-        longest = (
-            int(self.valid.lengths[:, 1].max()) + ROOM
-        )  # a model that knows little yet would not end by itself
+        rows = used[_spread(len(used), count=min(scored, len(used)))]
+        return Validation(total / count, self._scores(model, self.valid, rows) if len(rows) else {})
+
+    def _scores(self, model: Seq2Seq, table: PairTable, rows: NDArray[np.int64]) -> dict[str, float]:
+        sources = [table.source(row, end=self.special.end).tolist() for row in rows]
+        # A model that knows little yet would not end by itself.
+        longest = int(table.lengths[rows, 1].max()) + ROOM
         search = SearchConfig(max_length=min(longest, model.config.max_length))
         found = generate(model, sources, search, batch_tokens=VALIDATION_TOKENS)
         translations = self.tokenizer.decode([hypotheses[0].tokens for hypotheses in found])
-        references = [self.valid.reference(row) for row in rows]
-        return Validation(total / count, {"bleu": score(translations, references).bleu})
+        return {"bleu": score(translations, [table.reference(row) for row in rows]).bleu}
+
+
+def _spread(size: int, *, count: int) -> NDArray[np.int64]:
+    """`count` of the numbers below `size`, evenly spread."""
+    return np.linspace(0, size - 1, count).astype(np.int64)

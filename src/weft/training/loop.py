@@ -37,6 +37,7 @@ CURVES = "curves.svg"
 LAST = "last.safetensors"
 SAVE_SHARE = 0.02  # of the time may go into checkpoints
 SAVE_SECONDS = 20.0
+SCORED = 200  # held-out examples on the way; in the end, all
 AVERAGES = 50  # weights that the average is made of, at the most
 TELL_SECONDS = 0.2
 OVERFITTING = 2  # validations without a gain, after which a word is due
@@ -84,7 +85,7 @@ class Trainer:
         self.device = next(model.parameters()).device
         self.optimizers = make_optimizers(model, config)
         self.batches = BatchPlan(task.lengths, tokens=config.batch_tokens, seed=config.seed)
-        self.pace = Pace(config, self.batches, began=began)
+        self.pace = Pace(config, self.batches, began=began, scored=task.held_out / SCORED)
         self.plan = Plan.load(folder / PLAN)
         self.average = Average()
         self.done = 0  # steps
@@ -246,7 +247,7 @@ class Trainer:
         if every is None or self.done % every or self.done == self.plan.steps:
             return False
         begin = time.monotonic()
-        found = self._measure(whole=False)
+        found = self._measure(scored=SCORED)
         self.pace.seconds_per_validation = time.monotonic() - begin
         if found is None:
             return True
@@ -270,13 +271,13 @@ class Trainer:
             self._follow(self.plan._replace(steps=self.done))
         return True
 
-    def _measure(self, *, whole: bool) -> Validation | None:
+    def _measure(self, *, scored: int) -> Validation | None:
         """The leading process validates, and all know."""
         found = None
         if self.world.leads:
             self.model.eval()
             with self._precision():
-                found = self.task.validate(self.model, whole=whole)
+                found = self.task.validate(self.model, scored=scored)
         agreed: Validation | None = self.world.agree(found)
         return agreed
 
@@ -284,11 +285,11 @@ class Trainer:
         """Keep the last weights, their average or the best so far: what does best on the held-out examples."""
         last = {name: tensor.clone() for name, tensor in self.model.state_dict().items()}
         self._keep(LAST, last)
-        found = self._measure(whole=True)
+        found = self._measure(scored=0)
         kept = "last"
         if self.average.count > 1:
             self.average.put_into(self.model)
-            averaged = self._measure(whole=True)
+            averaged = self._measure(scored=0)
             if found is None or (averaged is not None and averaged.loss <= found.loss):
                 kept, found = "average", averaged
             else:
@@ -298,8 +299,8 @@ class Trainer:
             self.model.load_state_dict(
                 load_tensors(self.folder / MODEL, {name: tensor.shape for name, tensor in last.items()})
             )
-            found = self._measure(whole=True)
         self._keep(MODEL, self.model.state_dict())
+        found = self._measure(scored=self.task.held_out)
         return Result(
             steps=self.done,
             loss=found.loss if found else None,

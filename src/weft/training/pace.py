@@ -12,19 +12,23 @@ __all__ = ["Pace"]
 CALIBRATION = 12  # steps that are timed before a run given minutes guesses its length
 FORGETTING = 0.02  # batches differ, and the first steps are slow
 LATE = 0.02  # of its minutes, that a run may be late or early; as often as this it looks whether it is
-LAST_VALIDATIONS = 3  # the weights that a run may keep are each measured at its end
+LAST_VALIDATIONS = 4  # the loss of the weights that a run may keep, and then of those that it keeps
 
 
 class Pace:
-    """The clock of a run. It says how long the run is to be, and touches nothing else."""
+    """The clock of a run. It says how long the run is to be, and touches nothing else.
 
-    def __init__(self, config: TrainConfig, batches: BatchPlan, *, began: float) -> None:
+    `scored` is how many times as many examples are scored at the run's end as at each validation on the way.
+    """
+
+    def __init__(self, config: TrainConfig, batches: BatchPlan, *, began: float, scored: float) -> None:
         self.config = config
         self.batches = batches
         self.began = began  # the command, by time.monotonic()
         self.before = 0.0  # seconds spent before the run was resumed
         self.seconds_per_step = 0.0
         self.seconds_per_validation = 0.0
+        self.last_validations = max(LAST_VALIDATIONS, scored)  # as long as so many others
         self.looked = 0.0  # when it was last seen whether the run is on time
 
     @property
@@ -74,7 +78,7 @@ class Pace:
     def _steps_left(self, validate_every: int) -> int:
         """The steps that fit into the time that is left, one at the least."""
         per_step = self.seconds_per_step + self.seconds_per_validation / validate_every
-        seconds = self.left - LAST_VALIDATIONS * self.seconds_per_validation
+        seconds = self.left - self.last_validations * self.seconds_per_validation
         return max(1, int(seconds / per_step)) if per_step else 1
 
     def expect(self, plan: Plan, *, step: int) -> tuple[int, float]:
