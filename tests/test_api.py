@@ -104,7 +104,7 @@ def test_a_run_goes_on_from_any_folder(data: Path, tmp_path: Path, monkeypatch: 
     monkeypatch.chdir(data)
     files = {"train": "pairs.tsv", "valid": ["valid.jsonl"], "columns": "de,en"}
     with monkeypatch.context() as patched:
-        patched.setattr(weft.api, "_prepare", stop)
+        patched.setattr(weft.api, "prepare", stop)
         with pytest.raises(KeyboardInterrupt):
             weft.train(out="../run", steps=1, overrides=SMALL, **files)
     monkeypatch.chdir(tmp_path)

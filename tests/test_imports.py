@@ -17,11 +17,11 @@ PACKAGE = ROOT / "src" / "weft"
 # A package may import what stands to its left, directly or through others; `errors` is open to all.
 PICTURE = """
 config → text → data
-config → families → runs → models → generate → tasks → training → api → cli
+config → families → runs → models → generate → tasks → training → preparation → api → cli
 config → nn → models
 config, families → recipes → tasks
 config → overrides → translator
-inspect → translator → api
+inspect → translator → preparation
 corpus → cli
 text, data → tasks
 nn, tasks → inspect → api

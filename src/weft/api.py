@@ -12,31 +12,25 @@ from typing import Any, Literal, TypeAlias
 import torch
 from tokenizers import Tokenizer as Backend
 
-from weft.config import RunConfig, SpecialTokens
-from weft.data.sources import absolute
 from weft.errors import UserError, suggest
 from weft.families import export_folder, import_folder
 from weft.families.marian_tokenizer import MarianTokenizer
 from weft.families.tokenizer_files import SENTENCEPIECE_FILES
 from weft.models.seq2seq import Seq2Seq
 from weft.nn.inference import Precision, choose_precision, convert
-from weft.nn.precision import matmul_flops, training_dtype
-from weft.overrides import Settings, load_settings, validate
-from weft.recipes import EFFICIENCY, Machine, Recipe, default_preset, resize
-from weft.recipes import preset as named_preset
+from weft.overrides import load_settings, validate
+from weft.preparation import CONFIG, DATA, RUN, Run, check, placed, prepare, prospect, refuse_large
 from weft.runs.claim import claim, give_back
 from weft.runs.folder import REQUEST, read_manifest, update_folder, verify, write_folder
 from weft.runs.log import read_log
 from weft.runs.manifest import MANIFEST
 from weft.runs.tensors import MODEL, load_tensors, save_tensors
-from weft.tasks.parallel import ParallelText, Tables
+from weft.tasks.parallel import ParallelText
 from weft.tasks.translate import Translate
 from weft.text.tokenizer import Tokenizer
-from weft.training.estimate import estimate_step
 from weft.training.loop import Result, Trainer
 from weft.training.metrics import METRICS
 from weft.training.report import Reporter, Silent
-from weft.training.schedule import Plan
 from weft.training.world import World
 from weft.translator import TASK, Evaluation, Translation, Translator, TranslatorConfig
 
@@ -53,22 +47,11 @@ __all__ = [
     "train",
 ]
 
-CONFIG = "config.json"  # what the model is
-RUN = "run.json"  # what came of the request: the resolved configuration, which alone reproduces the run
-DATA = "data"
 TOKENIZER = "tokenizer.json"
 TASKS = (TASK,)
 DEVICES = ("cpu", "cuda", "mps")
 
-PARAMETERS_PER_TOKEN = 10  # of the training text, above which a model has more room than there is to learn
-
 Specs: TypeAlias = str | Path | Sequence[str | Path]
-
-
-class Run(RunConfig):
-    """A run's `run.json`: its whole configuration, and the preset that this was made from."""
-
-    preset: str | None = None
 
 
 def train(
@@ -114,13 +97,13 @@ def train(
     settings = load_settings(config, overrides)
     settings = settings.over({key: value for key, value in given.items() if value is not None})
     preset = preset or settings.pop("preset", None)
-    _check(settings, preset)
+    check(settings, preset)
     folder, world = Path(out), World()
     if not world.leads:
         return _run(folder, began=began, device=device, report=report, world=world)
     with claim(folder) as made:
         try:
-            _write_json(folder, REQUEST, {"preset": preset, "settings": _placed(settings)})
+            _write_json(folder, REQUEST, {"preset": preset, "settings": placed(settings)})
             return _run(folder, began=began, device=device, report=report, world=world)
         except UserError:
             if not (folder / METRICS).exists():  # no step was made
@@ -257,7 +240,7 @@ def _run(folder: Path, *, began: float, device: str | None, report: Reporter | N
     if where.type == "cuda":
         torch.cuda.set_device(where)  # where the processes' own messages go
     if world.leads and not (folder / RUN).exists():
-        _prepare(folder, reporter=reporter, device=where)
+        prepare(folder, reporter=reporter, device=where)
     world.wait()
     run = Run.model_validate_json((folder / RUN).read_text("utf-8"))
     tokenizer = Tokenizer.load(folder)
@@ -280,7 +263,7 @@ def _run(folder: Path, *, began: float, device: str | None, report: Reporter | N
         smoothing=run.train.smoothing,
         masked=run.translate.masked,
     )
-    _refuse_large(task, tokens=run.train.batch_tokens)
+    refuse_large(task, tokens=run.train.batch_tokens)
     trainer = Trainer(
         model,
         task,
@@ -291,149 +274,11 @@ def _run(folder: Path, *, began: float, device: str | None, report: Reporter | N
         world=world,
         began=began,
     )
-    reporter.start({"out": str(folder), **_prospect(run, tables, trainer)})
+    reporter.start({"out": str(folder), **prospect(run, tables, trainer)})
     try:
         return trainer.run()
     finally:
         world.close()
-
-
-def _refuse_large(task: Translate, *, tokens: int) -> None:
-    """Raise a UserError that names the longest training example where it does not fit into a batch."""
-    longest = task.lengths.max(axis=1)
-    row = int(longest.argmax())
-    if longest[row] > tokens:
-        raise UserError(
-            f"{task.place(row)}: {longest[row]} tokens, more than the {tokens} of a batch: set train.batch_tokens to "
-            f"{longest[row]} or more, or data.max_tokens to leave such examples out"
-        )
-
-
-def _prospect(run: RunConfig, tables: Tables, trainer: Trainer) -> dict[str, Any]:
-    """What can be said before the first step; the time by what such a machine keeps up in a whole training step."""
-    pairs, tokens = tables.train.lengths.shape[0], tables.train.lengths.sum(axis=0)
-    parameters = sum(parameter.numel() for parameter in trainer.model.parameters())
-    steps = trainer.batches.steps_per_epoch(0)
-    step = estimate_step(
-        trainer.model,
-        run.model,
-        source=float(tokens[0]) / steps,
-        target=float(tokens[1]) / steps,
-        length=float(tokens.mean()) / pairs,
-    )
-    if parameters > PARAMETERS_PER_TOKEN * tokens.sum():
-        trainer.reporter.message(
-            f"{tokens.sum():,} tokens are few for {parameters:,} parameters: expect the text to be learned by heart, "
-            "and try a smaller preset, or more text"
-        )
-    facts = {
-        "directions": ", ".join(map(str, tables.train.directions)),
-        "pairs": pairs,
-        "held out": _held_out(tables, trainer),
-        "tokens": int(tokens.sum()),
-        "vocabulary": run.model.vocabulary,
-        "parameters": parameters,
-        "shape": f"{run.model.encoder_layers}+{run.model.decoder_layers} layers of {run.model.width}",
-        "step": f"{step.flops / 1e9:,.1f} GFLOP, {step.memory / 2**20:,.0f} MiB",
-    }
-    planned = trainer.pace.decide(Plan(), step=0).steps
-    if planned is not None:
-        per_second = EFFICIENCY * matmul_flops(trainer.device.type)
-        facts["expected"] = (
-            f"{planned:,} steps in about {planned * step.flops / per_second / 60:,.1f} minutes"
-        )
-    return facts
-
-
-def _held_out(tables: Tables, trainer: Trainer) -> str:
-    there = len(tables.valid.lengths) if tables.valid else 0
-    used = trainer.task.held_out
-    return f"{used:,} of {there:,} pairs, evenly spread" if used < there else f"{there:,} pairs"
-
-
-def _prepare(folder: Path, *, reporter: Reporter, device: torch.device) -> None:
-    """Everything that comes before the first step: tokenizer, store, and the resolved configuration, on disk."""
-    request = json.loads((folder / REQUEST).read_text("utf-8"))
-    settings = Settings(request["settings"])
-    provisional = _resolve(settings, _recipe(request["preset"]), vocabulary=None)
-    text = ParallelText(provisional.data, provisional.translate)
-    path = provisional.tokenizer.path
-    reporter.message(f"tokenizer: {path}" if path else f"training a tokenizer on {', '.join(text.languages)}")
-    tokenizer = text.make_tokenizer(provisional.tokenizer)
-    longest = provisional.model.max_length
-    tables = text.tables(
-        folder / DATA, tokenizer=tokenizer, longest=longest, begun=False, tell=reporter.message
-    )
-    preset = request["preset"] or _choose(tables, tokenizer, minutes=provisional.train.minutes, device=device)
-    reporter.message(f"preset: {preset}")
-    run = _resolve(settings.over({"preset": preset}), _recipe(preset), vocabulary=tokenizer.vocab_size)
-    precision = str(training_dtype(run.train.precision, device.type)).removeprefix("torch.")
-    run = run.model_copy(update={"train": run.train.model_copy(update={"precision": precision})})
-    config = TranslatorConfig(
-        directions=tuple((direction.source, direction.target) for direction in text.directions),
-        tags=text.tagged,
-        model=run.model,
-    )
-    tokenizer.save(folder)
-    saved = {path.name: path.read_bytes() for path in folder.glob("tokenizer*.json")}
-    files = {CONFIG: config.model_dump_json(indent=2).encode(), RUN: run.model_dump_json(indent=2).encode()}
-    update_folder(folder, kind=TASK, files={**saved, **files})
-
-
-def _choose(tables: Tables, tokenizer: Tokenizer, *, minutes: float | None, device: torch.device) -> str:
-    source, target = tables.train.lengths.sum(axis=0)
-    return default_preset(
-        source_tokens=int(source),
-        target_tokens=int(target),
-        vocabulary=tokenizer.vocab_size,
-        minutes=minutes,
-        machine=Machine(flops=matmul_flops(device.type)),
-    )
-
-
-def _recipe(preset: str | None) -> Recipe:
-    return named_preset(str(preset)) if preset else named_preset("tiny")
-
-
-def _resolve(settings: Settings, recipe: Recipe, *, vocabulary: int | None) -> Run:
-    """The recipe with the settings laid over it, checked; `vocabulary` is the tokenizer's size, once it is known.
-
-    That size and the special tokens may be set, as the configuration of a run has them, but to nothing else.
-    """
-    resolved = Settings({table: dict(fields) for table, fields in recipe.items()}, path=settings.path)
-    resolved["model"] = resize(recipe["model"], settings.get("model", {}))
-    resolved["model"]["vocabulary"] = vocabulary or 1
-    resolved.overridden, resolved.given = settings.overridden, settings.given
-    for table, fields in settings.items():
-        if isinstance(fields, Mapping):
-            resolved[table] = {**resolved.get(table, {}), **fields}
-        else:
-            resolved[table] = fields
-    run = validate(Run, resolved)
-    if vocabulary and run.model.vocabulary != vocabulary:
-        raise UserError(
-            f"model.vocabulary is the tokenizer's, which is {vocabulary}: "
-            "leave it out, and set tokenizer.size"
-        )
-    if run.model.special != SpecialTokens():
-        raise UserError(
-            f"{settings.origin(('model', 'special'))}model.special is the tokenizer's: leave it out"
-        )
-    return run
-
-
-def _check(settings: Settings, preset: str | None) -> None:
-    """Find what is wrong with settings before anything is read or written."""
-    _resolve(settings, _recipe(preset), vocabulary=None)
-
-
-def _placed(settings: Settings) -> Settings:
-    """Checked settings whose files are found from any folder, so that a run can go on from another one."""
-    data, path = settings["data"], settings.get("tokenizer", {}).get("path")
-    places: dict[str, Any] = {
-        f"data.{name}": [absolute(str(spec)) for spec in data.get(name, ())] for name in ("train", "valid")
-    }
-    return settings.over(places if path is None else {**places, "tokenizer.path": absolute(str(path))})
 
 
 def _listed(value: Specs | None) -> list[str] | None:

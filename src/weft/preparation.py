@@ -1,0 +1,177 @@
+"""From what was asked for to what a run needs: settings resolved, tokenizer, store and configuration on disk."""
+
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from weft.config import RunConfig, SpecialTokens
+from weft.data.sources import absolute
+from weft.errors import UserError
+from weft.nn.precision import matmul_flops, training_dtype
+from weft.overrides import Settings, validate
+from weft.recipes import EFFICIENCY, Machine, Recipe, default_preset, resize
+from weft.recipes import preset as named_preset
+from weft.runs.folder import REQUEST, update_folder
+from weft.tasks.parallel import ParallelText, Tables
+from weft.tasks.translate import Translate
+from weft.text.tokenizer import Tokenizer
+from weft.training.estimate import estimate_step
+from weft.training.loop import Trainer
+from weft.training.report import Reporter
+from weft.training.schedule import Plan
+from weft.translator import TASK, TranslatorConfig
+
+__all__ = ["CONFIG", "DATA", "RUN", "Run", "check", "placed", "prepare", "prospect", "refuse_large"]
+
+CONFIG = "config.json"  # what the model is
+RUN = "run.json"  # what came of the request: the resolved configuration, which alone reproduces the run
+DATA = "data"
+
+PARAMETERS_PER_TOKEN = 10  # of the training text, above which a model has more room than there is to learn
+
+
+class Run(RunConfig):
+    """A run's `run.json`: its whole configuration, and the preset that this was made from."""
+
+    preset: str | None = None
+
+
+def refuse_large(task: Translate, *, tokens: int) -> None:
+    """Raise a UserError that names the longest training example where it does not fit into a batch."""
+    longest = task.lengths.max(axis=1)
+    row = int(longest.argmax())
+    if longest[row] > tokens:
+        raise UserError(
+            f"{task.place(row)}: {longest[row]} tokens, more than the {tokens} of a batch: set train.batch_tokens to "
+            f"{longest[row]} or more, or data.max_tokens to leave such examples out"
+        )
+
+
+def prospect(run: RunConfig, tables: Tables, trainer: Trainer) -> dict[str, Any]:
+    """What can be said before the first step; the time by what such a machine keeps up in a whole training step."""
+    pairs, tokens = tables.train.lengths.shape[0], tables.train.lengths.sum(axis=0)
+    parameters = sum(parameter.numel() for parameter in trainer.model.parameters())
+    steps = trainer.batches.steps_per_epoch(0)
+    step = estimate_step(
+        trainer.model,
+        run.model,
+        source=float(tokens[0]) / steps,
+        target=float(tokens[1]) / steps,
+        length=float(tokens.mean()) / pairs,
+    )
+    if parameters > PARAMETERS_PER_TOKEN * tokens.sum():
+        trainer.reporter.message(
+            f"{tokens.sum():,} tokens are few for {parameters:,} parameters: expect the text to be learned by heart, "
+            "and try a smaller preset, or more text"
+        )
+    facts = {
+        "directions": ", ".join(map(str, tables.train.directions)),
+        "pairs": pairs,
+        "held out": _held_out(tables, trainer),
+        "tokens": int(tokens.sum()),
+        "vocabulary": run.model.vocabulary,
+        "parameters": parameters,
+        "shape": f"{run.model.encoder_layers}+{run.model.decoder_layers} layers of {run.model.width}",
+        "step": f"{step.flops / 1e9:,.1f} GFLOP, {step.memory / 2**20:,.0f} MiB",
+    }
+    planned = trainer.pace.decide(Plan(), step=0).steps
+    if planned is not None:
+        per_second = EFFICIENCY * matmul_flops(trainer.device.type)
+        facts["expected"] = (
+            f"{planned:,} steps in about {planned * step.flops / per_second / 60:,.1f} minutes"
+        )
+    return facts
+
+
+def _held_out(tables: Tables, trainer: Trainer) -> str:
+    there = len(tables.valid.lengths) if tables.valid else 0
+    used = trainer.task.held_out
+    return f"{used:,} of {there:,} pairs, evenly spread" if used < there else f"{there:,} pairs"
+
+
+def prepare(folder: Path, *, reporter: Reporter, device: torch.device) -> None:
+    """Everything that comes before the first step: tokenizer, store, and the resolved configuration, on disk."""
+    request = json.loads((folder / REQUEST).read_text("utf-8"))
+    settings = Settings(request["settings"])
+    provisional = _resolve(settings, _recipe(request["preset"]), vocabulary=None)
+    text = ParallelText(provisional.data, provisional.translate)
+    path = provisional.tokenizer.path
+    reporter.message(f"tokenizer: {path}" if path else f"training a tokenizer on {', '.join(text.languages)}")
+    tokenizer = text.make_tokenizer(provisional.tokenizer)
+    longest = provisional.model.max_length
+    tables = text.tables(
+        folder / DATA, tokenizer=tokenizer, longest=longest, begun=False, tell=reporter.message
+    )
+    preset = request["preset"] or _choose(tables, tokenizer, minutes=provisional.train.minutes, device=device)
+    reporter.message(f"preset: {preset}")
+    run = _resolve(settings.over({"preset": preset}), _recipe(preset), vocabulary=tokenizer.vocab_size)
+    precision = str(training_dtype(run.train.precision, device.type)).removeprefix("torch.")
+    run = run.model_copy(update={"train": run.train.model_copy(update={"precision": precision})})
+    config = TranslatorConfig(
+        directions=tuple((direction.source, direction.target) for direction in text.directions),
+        tags=text.tagged,
+        model=run.model,
+    )
+    tokenizer.save(folder)
+    saved = {path.name: path.read_bytes() for path in folder.glob("tokenizer*.json")}
+    files = {CONFIG: config.model_dump_json(indent=2).encode(), RUN: run.model_dump_json(indent=2).encode()}
+    update_folder(folder, kind=TASK, files={**saved, **files})
+
+
+def _choose(tables: Tables, tokenizer: Tokenizer, *, minutes: float | None, device: torch.device) -> str:
+    source, target = tables.train.lengths.sum(axis=0)
+    return default_preset(
+        source_tokens=int(source),
+        target_tokens=int(target),
+        vocabulary=tokenizer.vocab_size,
+        minutes=minutes,
+        machine=Machine(flops=matmul_flops(device.type)),
+    )
+
+
+def _recipe(preset: str | None) -> Recipe:
+    return named_preset(str(preset)) if preset else named_preset("tiny")
+
+
+def _resolve(settings: Settings, recipe: Recipe, *, vocabulary: int | None) -> Run:
+    """The recipe with the settings laid over it, checked; `vocabulary` is the tokenizer's size, once it is known.
+
+    That size and the special tokens may be set, as the configuration of a run has them, but to nothing else.
+    """
+    resolved = Settings({table: dict(fields) for table, fields in recipe.items()}, path=settings.path)
+    resolved["model"] = resize(recipe["model"], settings.get("model", {}))
+    resolved["model"]["vocabulary"] = vocabulary or 1
+    resolved.overridden, resolved.given = settings.overridden, settings.given
+    for table, fields in settings.items():
+        if isinstance(fields, Mapping):
+            resolved[table] = {**resolved.get(table, {}), **fields}
+        else:
+            resolved[table] = fields
+    run = validate(Run, resolved)
+    if vocabulary and run.model.vocabulary != vocabulary:
+        raise UserError(
+            f"model.vocabulary is the tokenizer's, which is {vocabulary}: "
+            "leave it out, and set tokenizer.size"
+        )
+    if run.model.special != SpecialTokens():
+        raise UserError(
+            f"{settings.origin(('model', 'special'))}model.special is the tokenizer's: leave it out"
+        )
+    return run
+
+
+def check(settings: Settings, preset: str | None) -> None:
+    """Find what is wrong with settings before anything is read or written."""
+    _resolve(settings, _recipe(preset), vocabulary=None)
+
+
+def placed(settings: Settings) -> Settings:
+    """Checked settings whose files are found from any folder, so that a run can go on from another one."""
+    data, path = settings["data"], settings.get("tokenizer", {}).get("path")
+    places: dict[str, Any] = {
+        f"data.{name}": [absolute(str(spec)) for spec in data.get(name, ())] for name in ("train", "valid")
+    }
+    return settings.over(places if path is None else {**places, "tokenizer.path": absolute(str(path))})
