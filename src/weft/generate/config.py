@@ -2,7 +2,7 @@
 
 from typing import Literal, Self
 
-from pydantic import ConfigDict, Field, model_validator
+from pydantic import Field, model_validator
 
 from weft.config import Config
 
@@ -23,9 +23,6 @@ class SearchConfig(Config):
     the worst finished one at its present length (False) or at any (`"never"`).
     """
 
-    # A number is finite, and no larger or smaller than what float32 can reckon with.
-    model_config = ConfigDict(allow_inf_nan=False)
-
     beams: int = Field(default=1, ge=1, le=1000)
     nbest: int = Field(default=1, ge=1, le=10_000)
     max_length: int | None = Field(default=None, ge=1)  # None: twice the source's length and 50 more
@@ -37,7 +34,7 @@ class SearchConfig(Config):
     early_stopping: bool | Literal["never"] = False
 
     sample: bool = False
-    temperature: float = Field(default=1.0, ge=0.001, le=1000)
+    temperature: float = Field(default=1.0, ge=1e-6, le=1000)
     top_k: int = Field(default=0, ge=0)  # 0: all
     top_p: float = Field(default=1.0, gt=0, le=1)
     min_p: float = Field(default=0.0, ge=0, lt=1)
