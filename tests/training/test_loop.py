@@ -285,14 +285,15 @@ def finish(process: subprocess.Popen[bytes]) -> None:
 def test_killed_at_random_moments_the_command_ends_with_the_same_bits(tmp_path: Path, corpus: Path) -> None:
     """Twenty kills in one run, from reading the data to the last validation; then it may finish."""
     alone, killed = tmp_path / "alone", tmp_path / "killed"
-    finish(start(command(corpus, alone, steps=400)))
+    often = "--set=train.validations=60"  # and as many checkpoints, so that a short life gets somewhere
+    finish(start([*command(corpus, alone, steps=3000), often]))
     chance = random.Random(0)
     kills = 0
-    arguments = command(corpus, killed, steps=400)
+    arguments = [*command(corpus, killed, steps=3000), often]
     while kills < 20:
         process = start(arguments)
         try:
-            process.wait(timeout=chance.uniform(2.0, 9.0))
+            process.wait(timeout=chance.uniform(2.0, 7.0))
             break
         except subprocess.TimeoutExpired:
             process.send_signal(signal.SIGKILL)
