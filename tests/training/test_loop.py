@@ -266,9 +266,9 @@ def command(corpus: Path, out: Path, *, steps: int) -> list[str]:
     return ["translate", *data, *run, *settings]
 
 
-def start(arguments: list[str], *launcher: str, **more: str) -> subprocess.Popen[bytes]:
+def start(arguments: list[str], *launcher: str) -> subprocess.Popen[bytes]:
     """The real command, in its own process."""
-    environment = os.environ | {"OMP_NUM_THREADS": "1"} | more
+    environment = os.environ | {"OMP_NUM_THREADS": "1"}
     begin = [sys.executable, *(launcher or ("-c", "from weft.cli import main; main()"))]
     quiet = subprocess.DEVNULL
     return subprocess.Popen(
