@@ -18,10 +18,11 @@ from benchmarks.huggingface import Shape
 from benchmarks.machine import fast_dtypes, on_cores, seconds_of
 from benchmarks.multi30k import END
 from benchmarks.report import Options, Row
+from weft.config import TranslatorConfig
 from weft.models.seq2seq import Seq2Seq
 from weft.nn.inference import choose_precision, convert
 from weft.text.training import train_tokenizer
-from weft.translator import Translator, TranslatorConfig
+from weft.translator import Translator
 
 __all__ = ["run"]
 

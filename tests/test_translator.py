@@ -8,11 +8,11 @@ from typing import Any
 import pytest
 import torch
 
-from weft.config import ModelConfig
+from weft.config import ModelConfig, TranslatorConfig
 from weft.errors import UserError
 from weft.models.seq2seq import Seq2Seq
 from weft.text.training import train_tokenizer
-from weft.translator import Translation, Translator, TranslatorConfig
+from weft.translator import Translation, Translator
 
 WORDS = ["dog", "cat", "house", "green", "runs", "sees", "Dog"]
 

@@ -12,13 +12,14 @@ from typing import Any, Literal, NamedTuple, get_args, get_origin
 from pydantic import BaseModel
 from pydantic.fields import FieldInfo
 
-from weft.config import RunConfig
+from weft.config import TranslateRun
 from weft.recipes import PRESETS
 
 PAGE = Path(__file__).resolve().parent.parent / "docs" / "reference" / "configuration.md"
 
 MEANING = {
     "task": "What the model is for.",
+    "preset": "The preset that the other settings were made from.",
     "data.train": "Training text: patterns and files, as `--train` takes them.",
     "data.valid": "Held-out text, to choose the best weights by.",
     "data.columns": "Names for the columns of a table that has no header.",
@@ -26,9 +27,6 @@ MEANING = {
     "tokenizer.kind": "What the pieces are: byte-level BPE, Unigram, WordPiece, words or characters.",
     "tokenizer.size": "How many pieces; without it, as many as suit the training text.",
     "tokenizer.path": "A tokenizer.json to use as it is; kind and size then count for nothing. Language tags are added.",
-    "translate.from_language": "The source's language. Without a direction the model learns all of them.",
-    "translate.to_language": "The language to translate into.",
-    "translate.masked": "The weight of a second loss, masked language modelling on the sources.",
     "model.architecture": "Encoder and decoder.",
     "model.vocabulary": "How many pieces the tokenizer has: nobody sets it.",
     "model.width": "The size of a token's vector. Set alone, heads and feed_forward grow with it.",
@@ -76,6 +74,9 @@ MEANING = {
     "train.patience": "Validations without a gain that end the run early; without it, none do.",
     "train.precision": "The numbers that matrices are multiplied in; auto is bfloat16 where that is fast.",
     "train.tensorboard": "Whether to write events for TensorBoard, into the run's folder `tensorboard`.",
+    "translate.from_language": "The source's language. Without a direction the model learns all of them.",
+    "translate.to_language": "The language to translate into.",
+    "translate.masked": "The weight of a second loss, masked language modelling on the sources.",
 }
 
 INTRODUCTION = """\
@@ -191,7 +192,7 @@ def page() -> str:
     ]
     lines += [
         f"| `{setting.key}` | {setting.type} | {setting.default} | {MEANING[setting.key]} |"
-        for setting in settings(RunConfig)
+        for setting in settings(TranslateRun)
     ]
     return "\n".join([*lines, PRESETS_INTRODUCTION, *preset_rows()]) + "\n"
 

@@ -12,27 +12,27 @@ from typing import Any, Literal, TypeAlias
 import torch
 from tokenizers import Tokenizer as Backend
 
-from weft.errors import UserError, suggest
+from weft.config import TranslatorConfig
+from weft.errors import UserError
 from weft.families import export_folder, import_folder
 from weft.families.marian_tokenizer import MarianTokenizer
 from weft.families.tokenizer_files import SENTENCEPIECE_FILES
 from weft.models.seq2seq import Seq2Seq
 from weft.nn.inference import Precision, choose_precision, convert
 from weft.overrides import load_settings, validate
-from weft.preparation import CONFIG, DATA, RUN, Run, check, placed, prepare, prospect, refuse_large
+from weft.preparation import CONFIG, DATA, RUN, check, placed, prepare, prospect, read_run, refuse_large
 from weft.runs.claim import claim, give_back
 from weft.runs.folder import REQUEST, read_manifest, update_folder, verify, write_folder
 from weft.runs.log import read_log
 from weft.runs.manifest import MANIFEST
 from weft.runs.tensors import MODEL, load_tensors, save_tensors
-from weft.tasks.parallel import ParallelText
-from weft.tasks.translate import Translate
+from weft.tasks import PROBLEMS
 from weft.text.tokenizer import Tokenizer
 from weft.training.loop import Result, Trainer
 from weft.training.metrics import METRICS
 from weft.training.report import Reporter, Silent
 from weft.training.world import World
-from weft.translator import TASK, Evaluation, Translation, Translator, TranslatorConfig
+from weft.translator import Evaluation, Translation, Translator
 
 __all__ = [
     "Evaluation",
@@ -48,14 +48,13 @@ __all__ = [
 ]
 
 TOKENIZER = "tokenizer.json"
-TASKS = (TASK,)
 DEVICES = ("cpu", "cuda", "mps")
 
 Specs: TypeAlias = str | Path | Sequence[str | Path]
 
 
 def train(
-    task: str = TASK,
+    task: str = "translate",
     *,
     train: Specs | None = None,
     out: str | Path,
@@ -81,9 +80,8 @@ def train(
     the first step leaves the folder as it was.
     """
     began = time.monotonic()
-    if task not in TASKS:
-        raise UserError(f'no task "{task}"{suggest(task, TASKS)} (there are: {", ".join(TASKS)})')
     given: dict[str, Any] = {
+        "task": task,
         "data.train": _listed(train),
         "data.valid": _listed(valid),
         "data.columns": _listed(columns.split(",") if isinstance(columns, str) else columns),
@@ -103,7 +101,9 @@ def train(
         return _run(folder, began=began, device=device, report=report, world=world)
     with claim(folder) as made:
         try:
-            _write_json(folder, REQUEST, {"preset": preset, "settings": placed(settings)})
+            request = {"preset": preset, "settings": placed(settings)}
+            content = json.dumps(request, indent=2, ensure_ascii=False).encode()
+            update_folder(folder, kind=task, files={REQUEST: content})
             return _run(folder, began=began, device=device, report=report, world=world)
         except UserError:
             if not (folder / METRICS).exists():  # no step was made
@@ -172,7 +172,7 @@ def import_model(folder: str | Path, *, out: str | Path) -> None:
             files |= {path.name: path.read_bytes() for path in Path(aside).iterdir()}
     write_folder(
         Path(out),
-        kind=TASK,
+        kind=config.task,
         files={
             CONFIG: config.model_dump_json(indent=2).encode(),
             MODEL: partial(save_tensors, tensors=weights),
@@ -242,39 +242,25 @@ def _run(folder: Path, *, began: float, device: str | None, report: Reporter | N
     if world.leads and not (folder / RUN).exists():
         prepare(folder, reporter=reporter, device=where)
     world.wait()
-    run = Run.model_validate_json((folder / RUN).read_text("utf-8"))
+    run = read_run(folder)
+    problem = PROBLEMS[run.task](run)
     tokenizer = Tokenizer.load(folder)
-    tables = ParallelText(run.data, run.translate).tables(
-        folder / DATA,
-        tokenizer=tokenizer,
-        longest=run.model.max_length,
-        begun=True,
-        tell=reporter.message,
-    )
-    for line in tables.left_out:
+    task = problem.make_task(folder / DATA, tokenizer=tokenizer, begun=True, tell=reporter.message)
+    for line in task.left_out:
         reporter.message(line)
-    torch.manual_seed(run.train.seed)
-    model = Seq2Seq(run.model).to(where)
-    task = Translate(
-        tables.train,
-        tables.valid,
-        tokenizer=tokenizer,
-        special=run.model.special,
-        smoothing=run.train.smoothing,
-        masked=run.translate.masked,
-    )
     refuse_large(task, tokens=run.train.batch_tokens)
+    torch.manual_seed(run.train.seed)
     trainer = Trainer(
-        model,
+        problem.make_model(run.model).to(where),
         task,
         config=run.train,
         folder=folder,
-        kind=TASK,
+        kind=run.task,
         reporter=reporter,
         world=world,
         began=began,
     )
-    reporter.start({"out": str(folder), **prospect(run, tables, trainer)})
+    reporter.start({"out": str(folder), **prospect(run, trainer)})
     try:
         return trainer.run()
     finally:
@@ -316,7 +302,3 @@ def _read_config(folder: Path) -> TranslatorConfig:
 def _load_tokenizer(folder: Path, config: TranslatorConfig) -> Tokenizer | MarianTokenizer:
     marian = (folder / "source.spm").exists()
     return MarianTokenizer.load(folder) if marian else Tokenizer.load(folder)
-
-
-def _write_json(folder: Path, name: str, value: Mapping[str, Any]) -> None:
-    update_folder(folder, kind=TASK, files={name: json.dumps(value, indent=2, ensure_ascii=False).encode()})

@@ -1,18 +1,21 @@
 """Every configuration: frozen, strict, and plain data."""
 
-from typing import Literal, Self
+from typing import Any, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 __all__ = [
     "Config",
     "DataConfig",
+    "FolderConfig",
     "ModelConfig",
     "RunConfig",
     "SpecialTokens",
     "TokenizerConfig",
     "TrainConfig",
     "TranslateConfig",
+    "TranslateRun",
+    "TranslatorConfig",
 ]
 
 Activation = Literal["relu", "gelu", "gelu_tanh", "silu", "relu_squared"]
@@ -159,11 +162,39 @@ class TrainConfig(Config):
 
 
 class RunConfig(Config):
-    """A whole run, resolved: it alone, with the data, reproduces the weights."""
+    """A whole run, resolved: it alone, with the data, reproduces the weights. `preset` is what it was made from."""
 
-    task: Literal["translate"] = "translate"
+    task: str
+    preset: str | None = None
     data: DataConfig
     tokenizer: TokenizerConfig = TokenizerConfig()
-    translate: TranslateConfig = TranslateConfig()
     model: ModelConfig
     train: TrainConfig = TrainConfig()
+
+
+class TranslateRun(RunConfig):
+    """A run that trains a translator."""
+
+    task: Literal["translate"] = "translate"
+    translate: TranslateConfig = TranslateConfig()
+
+
+class FolderConfig(Config):
+    """A model folder's `config.json`: what the model is, as far as its other files do not say it."""
+
+    task: str
+    family: str = "weft"
+    model: ModelConfig
+
+
+class TranslatorConfig(FolderConfig):
+    """What a translator is.
+
+    `generation` holds fields of SearchConfig that the model wants set, such as tokens it must never write. A model
+    with `tags` is told the language to write by the source's first token.
+    """
+
+    task: Literal["translate"] = "translate"
+    directions: tuple[tuple[str, str], ...] = Field(min_length=1)
+    tags: bool
+    generation: dict[str, Any] = Field(default_factory=dict)

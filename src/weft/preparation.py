@@ -9,22 +9,21 @@ import torch
 
 from weft.config import RunConfig, SpecialTokens
 from weft.data.sources import absolute
-from weft.errors import UserError
+from weft.errors import UserError, suggest
 from weft.nn.precision import matmul_flops, training_dtype
 from weft.overrides import Settings, validate
-from weft.recipes import EFFICIENCY, Machine, Recipe, default_preset, resize
+from weft.recipes import EFFICIENCY, Machine, default_preset, resize
 from weft.recipes import preset as named_preset
 from weft.runs.folder import REQUEST, update_folder
-from weft.tasks.parallel import ParallelText, Tables
-from weft.tasks.translate import Translate
+from weft.tasks import PROBLEMS
+from weft.tasks.task import Task
 from weft.text.tokenizer import Tokenizer
 from weft.training.estimate import estimate_step
 from weft.training.loop import Trainer
 from weft.training.report import Reporter
 from weft.training.schedule import Plan
-from weft.translator import TASK, TranslatorConfig
 
-__all__ = ["CONFIG", "DATA", "RUN", "Run", "check", "placed", "prepare", "prospect", "refuse_large"]
+__all__ = ["CONFIG", "DATA", "RUN", "check", "placed", "prepare", "prospect", "read_run", "refuse_large"]
 
 CONFIG = "config.json"  # what the model is
 RUN = "run.json"  # what came of the request: the resolved configuration, which alone reproduces the run
@@ -33,13 +32,7 @@ DATA = "data"
 PARAMETERS_PER_TOKEN = 10  # of the training text, above which a model has more room than there is to learn
 
 
-class Run(RunConfig):
-    """A run's `run.json`: its whole configuration, and the preset that this was made from."""
-
-    preset: str | None = None
-
-
-def refuse_large(task: Translate, *, tokens: int) -> None:
+def refuse_large(task: Task, *, tokens: int) -> None:
     """Raise a UserError that names the longest training example where it does not fit into a batch."""
     longest = task.lengths.max(axis=1)
     row = int(longest.argmax())
@@ -50,28 +43,27 @@ def refuse_large(task: Translate, *, tokens: int) -> None:
         )
 
 
-def prospect(run: RunConfig, tables: Tables, trainer: Trainer) -> dict[str, Any]:
+def prospect(run: RunConfig, trainer: Trainer) -> dict[str, Any]:
     """What can be said before the first step; the time by what such a machine keeps up in a whole training step."""
-    pairs, tokens = tables.train.lengths.shape[0], tables.train.lengths.sum(axis=0)
+    task = trainer.task
+    tokens = int(task.lengths.sum())
     parameters = sum(parameter.numel() for parameter in trainer.model.parameters())
     steps = trainer.batches.steps_per_epoch(0)
+    source, target = task.work
     step = estimate_step(
         trainer.model,
         run.model,
-        source=float(tokens[0]) / steps,
-        target=float(tokens[1]) / steps,
-        length=float(tokens.mean()) / pairs,
+        source=source / steps,
+        target=target / steps,
+        length=float(task.lengths.mean()),
     )
-    if parameters > PARAMETERS_PER_TOKEN * tokens.sum():
+    if parameters > PARAMETERS_PER_TOKEN * tokens:
         trainer.reporter.message(
-            f"{tokens.sum():,} tokens are few for {parameters:,} parameters: expect the text to be learned by heart, "
+            f"{tokens:,} tokens are few for {parameters:,} parameters: expect the text to be learned by heart, "
             "and try a smaller preset, or more text"
         )
     facts = {
-        "directions": ", ".join(map(str, tables.train.directions)),
-        "pairs": pairs,
-        "held out": _held_out(tables, trainer),
-        "tokens": int(tokens.sum()),
+        **task.facts,
         "vocabulary": run.model.vocabulary,
         "parameters": parameters,
         "shape": f"{run.model.encoder_layers}+{run.model.decoder_layers} layers of {run.model.width}",
@@ -86,61 +78,51 @@ def prospect(run: RunConfig, tables: Tables, trainer: Trainer) -> dict[str, Any]
     return facts
 
 
-def _held_out(tables: Tables, trainer: Trainer) -> str:
-    there = len(tables.valid.lengths) if tables.valid else 0
-    used = trainer.task.held_out
-    return f"{used:,} of {there:,} pairs, evenly spread" if used < there else f"{there:,} pairs"
-
-
 def prepare(folder: Path, *, reporter: Reporter, device: torch.device) -> None:
     """Everything that comes before the first step: tokenizer, store, and the resolved configuration, on disk."""
     request = json.loads((folder / REQUEST).read_text("utf-8"))
     settings = Settings(request["settings"])
-    provisional = _resolve(settings, _recipe(request["preset"]), vocabulary=None)
-    text = ParallelText(provisional.data, provisional.translate)
+    provisional = _resolve(settings, request["preset"], vocabulary=None)
+    problem = PROBLEMS[provisional.task](provisional)
     path = provisional.tokenizer.path
-    reporter.message(f"tokenizer: {path}" if path else f"training a tokenizer on {', '.join(text.languages)}")
-    tokenizer = text.make_tokenizer(provisional.tokenizer)
-    longest = provisional.model.max_length
-    tables = text.tables(
-        folder / DATA, tokenizer=tokenizer, longest=longest, begun=False, tell=reporter.message
-    )
-    preset = request["preset"] or _choose(tables, tokenizer, minutes=provisional.train.minutes, device=device)
+    reporter.message(f"tokenizer: {path}" if path else f"training a tokenizer on {problem.about}")
+    tokenizer = problem.make_tokenizer()
+    task = problem.make_task(folder / DATA, tokenizer=tokenizer, begun=False, tell=reporter.message)
+    preset = request["preset"] or _choose(task, tokenizer, minutes=provisional.train.minutes, device=device)
     reporter.message(f"preset: {preset}")
-    run = _resolve(settings.over({"preset": preset}), _recipe(preset), vocabulary=tokenizer.vocab_size)
+    run = _resolve(settings, preset, vocabulary=tokenizer.vocab_size)
     precision = str(training_dtype(run.train.precision, device.type)).removeprefix("torch.")
     run = run.model_copy(update={"train": run.train.model_copy(update={"precision": precision})})
-    config = TranslatorConfig(
-        directions=tuple((direction.source, direction.target) for direction in text.directions),
-        tags=text.tagged,
-        model=run.model,
-    )
     tokenizer.save(folder)
     saved = {path.name: path.read_bytes() for path in folder.glob("tokenizer*.json")}
-    files = {CONFIG: config.model_dump_json(indent=2).encode(), RUN: run.model_dump_json(indent=2).encode()}
-    update_folder(folder, kind=TASK, files={**saved, **files})
+    config = problem.describe(run.model).model_dump_json(indent=2)
+    files = {CONFIG: config.encode(), RUN: run.model_dump_json(indent=2).encode()}
+    update_folder(folder, kind=run.task, files={**saved, **files})
 
 
-def _choose(tables: Tables, tokenizer: Tokenizer, *, minutes: float | None, device: torch.device) -> str:
-    source, target = tables.train.lengths.sum(axis=0)
+def _choose(task: Task, tokenizer: Tokenizer, *, minutes: float | None, device: torch.device) -> str:
+    source, target = task.work
     return default_preset(
-        source_tokens=int(source),
-        target_tokens=int(target),
+        source_tokens=source,
+        target_tokens=target,
         vocabulary=tokenizer.vocab_size,
         minutes=minutes,
         machine=Machine(flops=matmul_flops(device.type)),
     )
 
 
-def _recipe(preset: str | None) -> Recipe:
-    return named_preset(str(preset)) if preset else named_preset("tiny")
+def read_run(folder: Path) -> RunConfig:
+    """The resolved configuration of a run."""
+    run = json.loads((folder / RUN).read_text("utf-8"))
+    return PROBLEMS[run["task"]].config.model_validate_json(json.dumps(run))
 
 
-def _resolve(settings: Settings, recipe: Recipe, *, vocabulary: int | None) -> Run:
-    """The recipe with the settings laid over it, checked; `vocabulary` is the tokenizer's size, once it is known.
+def _resolve(settings: Settings, preset: str | None, *, vocabulary: int | None) -> RunConfig:
+    """The preset's recipe with the settings laid over it, checked; `vocabulary` is the tokenizer's size, once it is known.
 
     That size and the special tokens may be set, as the configuration of a run has them, but to nothing else.
     """
+    recipe = named_preset(preset or "tiny")
     resolved = Settings({table: dict(fields) for table, fields in recipe.items()}, path=settings.path)
     resolved["model"] = resize(recipe["model"], settings.get("model", {}))
     resolved["model"]["vocabulary"] = vocabulary or 1
@@ -150,7 +132,8 @@ def _resolve(settings: Settings, recipe: Recipe, *, vocabulary: int | None) -> R
             resolved[table] = {**resolved.get(table, {}), **fields}
         else:
             resolved[table] = fields
-    run = validate(Run, resolved)
+    resolved["preset"] = preset
+    run = validate(PROBLEMS[settings["task"]].config, resolved)
     if vocabulary and run.model.vocabulary != vocabulary:
         raise UserError(
             f"model.vocabulary is the tokenizer's, which is {vocabulary}: "
@@ -165,7 +148,11 @@ def _resolve(settings: Settings, recipe: Recipe, *, vocabulary: int | None) -> R
 
 def check(settings: Settings, preset: str | None) -> None:
     """Find what is wrong with settings before anything is read or written."""
-    _resolve(settings, _recipe(preset), vocabulary=None)
+    task = settings.get("task")
+    if task not in PROBLEMS:
+        known = ", ".join(PROBLEMS)
+        raise UserError(f'no task "{task}"{suggest(str(task), PROBLEMS)} (there are: {known})')
+    _resolve(settings, preset, vocabulary=None)
 
 
 def placed(settings: Settings) -> Settings:

@@ -7,9 +7,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any, NamedTuple, overload
 
-from pydantic import Field
-
-from weft.config import Config, ModelConfig
+from weft.config import TranslatorConfig
 from weft.errors import UserError
 from weft.families.marian_tokenizer import MarianTokenizer
 from weft.generate import Hypothesis, SearchConfig, generate
@@ -23,25 +21,9 @@ from weft.text.encode import Encoded, encode_lines
 from weft.text.tokenizer import Tokenizer
 from weft.text.words import spellings
 
-__all__ = ["Evaluation", "Translation", "Translator", "TranslatorConfig"]
+__all__ = ["Evaluation", "Translation", "Translator"]
 
-TASK = "translate"
 BEAMS = 5  # where neither the caller nor the model says otherwise
-
-
-class TranslatorConfig(Config):
-    """A translator's `config.json`: what it is, as far as its other files do not say it.
-
-    `generation` holds fields of SearchConfig that the model wants set, such as tokens it must never write. A model
-    with `tags` is told the language to write by the source's first token.
-    """
-
-    task: str = TASK
-    family: str = "weft"
-    directions: tuple[tuple[str, str], ...] = Field(min_length=1)
-    tags: bool
-    model: ModelConfig
-    generation: dict[str, Any] = Field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -174,7 +156,7 @@ class Translator:
 
     def evaluate(
         self,
-        data: str | Sequence[str],
+        data: str | Path | Sequence[str | Path],
         *,
         from_language: str | None = None,
         to_language: str | None = None,
@@ -188,7 +170,9 @@ class Translator:
         """
         direction = pick_direction(self.directions, from_language, to_language)
         texts, report = read_parallel(
-            [data] if isinstance(data, str) else data, columns=columns, direction=direction
+            [str(data)] if isinstance(data, str | Path) else [str(each) for each in data],
+            columns=columns,
+            direction=direction,
         )
         sources, references = texts[direction.source], texts[direction.target]
         begin = time.perf_counter()

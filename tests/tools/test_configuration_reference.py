@@ -1,7 +1,7 @@
 import importlib.util
 from pathlib import Path
 
-from weft.config import RunConfig
+from weft.config import TranslateRun
 
 TOOL = Path(__file__).resolve().parents[2] / "tools" / "configuration_reference.py"
 spec = importlib.util.spec_from_file_location("configuration_reference", TOOL)
@@ -12,7 +12,7 @@ spec.loader.exec_module(reference)
 
 
 def test_every_setting_has_its_words_and_no_other() -> None:
-    assert [setting.key for setting in reference.settings(RunConfig)] == list(reference.MEANING)
+    assert [setting.key for setting in reference.settings(TranslateRun)] == list(reference.MEANING)
 
 
 def test_the_page_says_what_the_code_does() -> None:

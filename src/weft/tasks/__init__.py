@@ -1,1 +1,11 @@
-"""The tasks, one file each: all that makes a task a task."""
+"""The tasks: all that makes a task a task."""
+
+from collections.abc import Mapping
+from types import MappingProxyType
+
+from weft.tasks.parallel import TranslateProblem
+from weft.tasks.task import Problem
+
+__all__ = ["PROBLEMS"]
+
+PROBLEMS: Mapping[str, type[Problem]] = MappingProxyType({"translate": TranslateProblem})

@@ -6,17 +6,27 @@ from itertools import islice
 from pathlib import Path
 from typing import NamedTuple
 
-from weft.config import DataConfig, TokenizerConfig, TranslateConfig
+from weft.config import (
+    DataConfig,
+    ModelConfig,
+    RunConfig,
+    TokenizerConfig,
+    TranslateConfig,
+    TranslateRun,
+    TranslatorConfig,
+)
 from weft.data.files import at_home
 from weft.data.sources import Report, Sources, complete, open_sources
 from weft.data.store import TokenStore, build_store, fingerprint, open_store
 from weft.errors import UserError
+from weft.models.seq2seq import Seq2Seq
 from weft.tasks.masking import MASK
-from weft.tasks.translate import Direction, PairTable, directions_of, language_tag
+from weft.tasks.task import Problem
+from weft.tasks.translate import Direction, PairTable, Translate, directions_of, language_tag
 from weft.text.tokenizer import Tokenizer
 from weft.text.training import train_tokenizer
 
-__all__ = ["ParallelText", "Tables", "read_parallel"]
+__all__ = ["ParallelText", "Tables", "TranslateProblem", "read_parallel"]
 
 # A tokenizer learns nothing more from more lines than this.
 TOKENIZER_LINES = 1_000_000
@@ -27,16 +37,6 @@ class Tables(NamedTuple):
 
     train: PairTable
     valid: PairTable | None
-
-    @property
-    def left_out(self) -> list[str]:
-        """In words, what is too long to be used."""
-        tables = [("pairs", self.train), *([("held-out pairs", self.valid)] if self.valid else [])]
-        return [
-            f"{table.too_long:,} {name} left out as longer than {table.max_tokens} tokens"
-            for name, table in tables
-            if table.too_long
-        ]
 
 
 class ParallelText:
@@ -118,6 +118,47 @@ class ParallelText:
                 texts[language].append(text)
         store = _store(folder / "valid", self.valid, tokenizer, begun=begun, tell=tell)
         return Tables(train, PairTable(store, self.directions, tags=tags, max_tokens=longest, texts=texts))
+
+
+class TranslateProblem(Problem):
+    """A translator's training, from parallel text."""
+
+    config = TranslateRun
+
+    def __init__(self, run: RunConfig) -> None:
+        assert isinstance(run, TranslateRun)
+        self.run = run
+        self.text = ParallelText(run.data, run.translate)
+
+    @property
+    def about(self) -> str:
+        return ", ".join(self.text.languages)
+
+    def make_tokenizer(self) -> Tokenizer:
+        return self.text.make_tokenizer(self.run.tokenizer)
+
+    def make_task(
+        self, folder: Path, *, tokenizer: Tokenizer, begun: bool, tell: Callable[[str], None]
+    ) -> Translate:
+        model = self.run.model
+        tables = self.text.tables(
+            folder, tokenizer=tokenizer, longest=model.max_length, begun=begun, tell=tell
+        )
+        return Translate(
+            tables.train,
+            tables.valid,
+            tokenizer=tokenizer,
+            special=model.special,
+            smoothing=self.run.train.smoothing,
+            masked=self.run.translate.masked,
+        )
+
+    def describe(self, model: ModelConfig) -> TranslatorConfig:
+        directions = tuple((direction.source, direction.target) for direction in self.text.directions)
+        return TranslatorConfig(directions=directions, tags=self.text.tagged, model=model)
+
+    def make_model(self, model: ModelConfig) -> Seq2Seq:
+        return Seq2Seq(model)
 
 
 def read_parallel(

@@ -1,17 +1,20 @@
 """What training needs to know of a task."""
 
 from abc import ABC, abstractmethod
-from collections.abc import Sequence
-from typing import NamedTuple
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any, ClassVar, NamedTuple
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
+from weft.config import FolderConfig, ModelConfig, RunConfig
 from weft.nn.loss import Loss
+from weft.text.tokenizer import Tokenizer
 
-__all__ = ["Batch", "Task", "Validation"]
+__all__ = ["Batch", "Problem", "Task", "Validation"]
 
 Batch = dict[str, Tensor]
 
@@ -21,6 +24,45 @@ class Validation(NamedTuple):
 
     loss: float
     scores: dict[str, float]
+
+
+class Problem(ABC):
+    """What a run is about, before anything is encoded: its text, opened; its tokenizer, its model and its `Task`.
+
+    Made from a run's configuration, and anew each time the run goes on.
+    """
+
+    config: ClassVar[type[RunConfig]]
+
+    @abstractmethod
+    def __init__(self, run: RunConfig) -> None:
+        """Open the text that the configuration names; a UserError says what is wrong with it."""
+
+    @property
+    @abstractmethod
+    def about(self) -> str:
+        """What there is to read, in a word or two, for a message."""
+
+    @abstractmethod
+    def make_tokenizer(self) -> Tokenizer:
+        """The tokenizer that the configuration names, or one trained on the text."""
+
+    @abstractmethod
+    def make_task(
+        self, folder: Path, *, tokenizer: Tokenizer, begun: bool, tell: Callable[[str], None]
+    ) -> "Task":
+        """The text encoded, with files below `folder` that are used again when nothing has changed.
+
+        Once a run has `begun`, another text than the one it began with is refused.
+        """
+
+    @abstractmethod
+    def describe(self, model: ModelConfig) -> FolderConfig:
+        """The model folder's `config.json`."""
+
+    @abstractmethod
+    def make_model(self, model: ModelConfig) -> nn.Module:
+        """The model as it is before the first step, its weights drawn from PyTorch's global generator."""
 
 
 class Task(ABC):
@@ -45,8 +87,28 @@ class Task(ABC):
 
     @property
     @abstractmethod
+    def work(self) -> tuple[int, int]:
+        """The tokens of all training examples that go through the encoder's layers, and through the decoder's."""
+
+    @property
+    @abstractmethod
+    def facts(self) -> dict[str, Any]:
+        """What there is to learn from, to be read."""
+
+    @property
+    @abstractmethod
+    def left_out(self) -> list[str]:
+        """In words, what is too long to be used."""
+
+    @property
+    @abstractmethod
     def held_out(self) -> int:
         """How many examples `validate` measures on."""
+
+    @property
+    @abstractmethod
+    def scored(self) -> int:
+        """How many of these are scored on the way; at the run's end, all are."""
 
     @abstractmethod
     def validate(self, model: nn.Module, *, scored: int) -> Validation | None:

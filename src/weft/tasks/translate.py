@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from itertools import permutations
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
@@ -35,6 +35,7 @@ __all__ = [
 
 # More held-out pairs than these, evenly spread, tell no more, and take their time from training.
 HELD_OUT = 2000
+SCORED = 200  # of these on the way, where each has to be translated
 VALIDATION_TOKENS = 4096
 ROOM = 10
 
@@ -241,8 +242,39 @@ class Translate(Task):
         return counts
 
     @property
+    def work(self) -> tuple[int, int]:
+        source, target = self.train.lengths.sum(axis=0)
+        return int(source), int(target)
+
+    @property
+    def facts(self) -> dict[str, Any]:
+        there = len(self.valid.lengths) if self.valid else 0
+        some = self.held_out < there
+        return {
+            "directions": ", ".join(map(str, self.train.directions)),
+            "pairs": len(self.train.lengths),
+            "held out": f"{self.held_out:,} of {there:,} pairs, evenly spread"
+            if some
+            else f"{there:,} pairs",
+            "tokens": sum(self.work),
+        }
+
+    @property
+    def left_out(self) -> list[str]:
+        tables = [("pairs", self.train), *([("held-out pairs", self.valid)] if self.valid else [])]
+        return [
+            f"{table.too_long:,} {name} left out as longer than {table.max_tokens} tokens"
+            for name, table in tables
+            if table.too_long
+        ]
+
+    @property
     def held_out(self) -> int:
         return min(len(self.valid.lengths), HELD_OUT) if self.valid else 0
+
+    @property
+    def scored(self) -> int:
+        return min(self.held_out, SCORED)
 
     def validate(self, model: nn.Module, *, scored: int) -> Validation | None:
         if self.valid is None or not self.held_out:

@@ -37,7 +37,6 @@ CURVES = "curves.svg"
 LAST = "last.safetensors"
 SAVE_SHARE = 0.02  # of the time may go into checkpoints
 SAVE_SECONDS = 20.0
-SCORED = 200  # held-out examples on the way; in the end, all
 AVERAGES = 50  # weights that the average is made of, at the most
 TELL_SECONDS = 0.2
 OVERFITTING = 2  # validations without a gain, after which a word is due
@@ -85,7 +84,7 @@ class Trainer:
         self.device = next(model.parameters()).device
         self.optimizers = make_optimizers(model, config)
         self.batches = BatchPlan(task.lengths, tokens=config.batch_tokens, seed=config.seed)
-        self.pace = Pace(config, self.batches, began=began, scored=task.held_out / SCORED)
+        self.pace = Pace(config, self.batches, began=began, scored=task.held_out / max(1, task.scored))
         self.plan = Plan.load(folder / PLAN)
         self.average = Average()
         self.done = 0  # steps
@@ -247,7 +246,7 @@ class Trainer:
         if every is None or self.done % every or self.done == self.plan.steps:
             return False
         begin = time.monotonic()
-        found = self._measure(scored=SCORED)
+        found = self._measure(scored=self.task.scored)
         self.pace.seconds_per_validation = time.monotonic() - begin
         if found is None:
             return True
