@@ -16,7 +16,7 @@ from benchmarks.multi30k import END, read_lines
 from benchmarks.report import Options, Row
 from weft.config import ModelConfig
 from weft.errors import UserError
-from weft.translator import Translator
+from weft.pipelines.translator import Translator
 
 __all__ = ["run"]
 

@@ -21,8 +21,8 @@ from benchmarks.report import Options, Row
 from weft.config import TranslatorConfig
 from weft.models.seq2seq import Seq2Seq
 from weft.nn.inference import choose_precision, convert
+from weft.pipelines.translator import Translator
 from weft.text.training import train_tokenizer
-from weft.translator import Translator
 
 __all__ = ["run"]
 

@@ -9,4 +9,6 @@ __all__ = ["config"]
 
 def config(shape: Shape, *, dropout: float = 0.0) -> ModelConfig:
     """The configuration of a model with this much arithmetic."""
-    return ModelConfig(**{**preset("medium")["model"], **shape._asdict(), "dropout": dropout})
+    return ModelConfig(
+        **{**preset("medium", architecture="seq2seq")["model"], **shape._asdict(), "dropout": dropout}
+    )

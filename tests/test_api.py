@@ -7,7 +7,7 @@ import pytest
 
 import weft
 import weft.api
-from weft.config import ModelConfig
+from weft.config import ModelConfig, TranslatorConfig
 from weft.errors import UserError
 from weft.families import export_folder
 from weft.models.seq2seq import Seq2Seq
@@ -145,7 +145,11 @@ def test_a_model_without_a_tokenizer_is_not_imported(tmp_path: Path) -> None:
     )
     weights = {name: value.numpy() for name, value in Seq2Seq(config).state_dict().items()}
     export_folder(
-        tmp_path / "bare", layout="huggingface", config=config, weights=weights, generation={}, tokenizer={}
+        tmp_path / "bare",
+        layout="huggingface",
+        config=TranslatorConfig(directions=(("en", "de"),), tags=False, model=config),
+        weights=weights,
+        tokenizer={},
     )
     message = r"bare: no tokenizer in it, neither tokenizer.json nor source.spm, target.spm, vocab.json"
     with pytest.raises(UserError, match=message):

@@ -19,12 +19,12 @@ PICTURE = """
 config → text → data
 config → families → runs → models → generate → tasks → training → preparation → api → cli
 config → nn → models
+config → overrides → saved
+text, models, runs → saved → exchange → tasks → pipelines → api
 config, families → recipes → tasks
-config → overrides → translator
-inspect → translator → preparation
 corpus → cli
 text, data → tasks
-nn, tasks → inspect → api
+nn, models → inspect → pipelines
 api → serve → cli
 config, text, families, runs → keras
 """

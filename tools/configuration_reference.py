@@ -12,9 +12,10 @@ from typing import Any, Literal, NamedTuple, get_args, get_origin
 from pydantic import BaseModel
 from pydantic.fields import FieldInfo
 
-from weft.config import TranslateRun
+from weft.config import AnswerRun, ClassifyRun, MaskedRun, TagRun, TranslateRun
 from weft.recipes import PRESETS
 
+RUNS = (TranslateRun, MaskedRun, ClassifyRun, TagRun, AnswerRun)
 PAGE = Path(__file__).resolve().parent.parent / "docs" / "reference" / "configuration.md"
 
 MEANING = {
@@ -27,10 +28,10 @@ MEANING = {
     "tokenizer.kind": "What the pieces are: byte-level BPE, Unigram, WordPiece, words or characters.",
     "tokenizer.size": "How many pieces; without it, as many as suit the training text.",
     "tokenizer.path": "A tokenizer.json to use as it is; kind and size then count for nothing. Language tags are added.",
-    "model.architecture": "Encoder and decoder.",
+    "model.architecture": "An encoder with a decoder, or an encoder alone.",
     "model.vocabulary": "How many pieces the tokenizer has: nobody sets it.",
     "model.width": "The size of a token's vector. Set alone, heads and feed_forward grow with it.",
-    "model.encoder_layers": "Layers that read the source.",
+    "model.encoder_layers": "Layers that read.",
     "model.decoder_layers": "Layers that write; each runs for every token written.",
     "model.heads": "Attention heads of a layer; they divide the width.",
     "model.kv_heads": "Heads of keys and values: fewer than heads for grouped attention; by default as many.",
@@ -40,12 +41,18 @@ MEANING = {
     "model.norm": "LayerNorm or RMSNorm.",
     "model.norm_scale": "Whether the norms have a scale (and LayerNorm a shift) to learn.",
     "model.norm_place": "Norms before each branch, or after each sum as in the paper.",
+    "model.norm_epsilon": "What is added below a norm's root; without it, what is usual for the norm.",
+    "model.embedding_norm": "Whether the embeddings are normalised.",
     "model.query_key_norm": "Whether queries and keys are normalised.",
     "model.bias": "Whether the linear layers have biases.",
     "model.position": "How a token's place enters.",
-    "model.max_length": "The longest source the model takes, in tokens, and the longest target.",
+    "model.position_offset": "Rows at the beginning of learned positions that no token uses.",
+    "model.max_length": "The longest text the model takes, in tokens.",
+    "model.window": "With it, most layers' tokens see only those less than so many positions away.",
+    "model.global_every": "Of how many layers, with a window, one sees everything.",
+    "model.segments": "Vectors that tell a pair's texts apart.",
     "model.scale_embedding": "Whether embeddings are multiplied by the square root of the width.",
-    "model.tie": "One matrix for both embeddings and the output, for the target's two, or for none.",
+    "model.tie": "One matrix for both embeddings and the output, for the two that write (an encoder's too), or for none.",
     "model.output_bias": "Whether the output layer has a bias.",
     "model.initialisation": "How weights are drawn at the start.",
     "model.zero_output": "Whether each branch starts at zero.",
@@ -53,8 +60,9 @@ MEANING = {
     "model.attention_dropout": "Dropout on attention weights.",
     "model.activation_dropout": "Dropout inside the feed-forward layers.",
     "model.special.pad": "The id of padding.",
-    "model.special.start": "The id that the decoder starts from.",
+    "model.special.start": "The id that the decoder starts from, and that stands before a text that is read.",
     "model.special.end": "The id that ends a sequence.",
+    "model.special.mask": "The id that hides a token.",
     "train.seed": "For the weights, the order of the data, and dropout.",
     "train.minutes": "Wall-clock minutes from the start of the command to its end.",
     "train.steps": "Optimizer steps.",
@@ -69,6 +77,7 @@ MEANING = {
     "train.warmup": "Steps in which the learning rate rises.",
     "train.decay": "The share of the run, at its end, in which a linear schedule falls.",
     "train.smoothing": "Label smoothing.",
+    "train.layer_decay": "What a layer's learning rate is multiplied by for the layer below.",
     "train.average": "The share of the run, at its end, whose weights are averaged; 0 for none.",
     "train.validations": "Validations in the whole run.",
     "train.patience": "Validations without a gain that end the run early; without it, none do.",
@@ -77,6 +86,25 @@ MEANING = {
     "translate.from_language": "The source's language. Without a direction the model learns all of them.",
     "translate.to_language": "The language to translate into.",
     "translate.masked": "The weight of a second loss, masked language modelling on the sources.",
+    "from_checkpoint": "The folder of an encoder to begin with, weft's or Hugging Face's.",
+    "hold_out": "The share of the training examples that is held out where there is no held-out text.",
+    "masked.rate": "The share of tokens that is hidden.",
+    "masked.whole_words": "Whether whole words are hidden.",
+    "masked.fixed": "Whether the same tokens of a text are hidden each time.",
+    "masked.next_sentence": "Whether the model also learns to say which text follows another.",
+    "masked.length": "The tokens of a row that texts are packed into.",
+    "classify.kind": "One label for each text, several, or a number.",
+    "classify.text_column": "The column of the text.",
+    "classify.pair_column": "The column of a second text.",
+    "classify.label_column": "The column of the label.",
+    "classify.label_until": "What ends the label in front of a text.",
+    "classify.label_names": "A file of names for labels that are numbers from 1, a line each.",
+    "classify.separator": "What stands between several labels.",
+    "classify.class_weights": "Whether each class counts alike, however rare it is.",
+    "tag.scheme": "How entities are marked.",
+    "answer.length": "The tokens of a window, the question included.",
+    "answer.stride": "How many tokens of the text a window has in common with the one before.",
+    "answer.longest": "The most tokens of an answer.",
 }
 
 INTRODUCTION = """\
@@ -128,6 +156,16 @@ def settings(model: type[BaseModel], prefix: str = "") -> Iterator[Setting]:
             yield Setting(key, described(field), default(field))
 
 
+def every_setting() -> Iterator[Setting]:
+    """Every setting of any task, those that tasks share once."""
+    seen = set()
+    for run in RUNS:
+        for setting in settings(run):
+            if setting.key not in seen:
+                seen.add(setting.key)
+                yield setting._replace(default="required") if setting.key == "task" else setting
+
+
 def described(field: FieldInfo) -> str:
     """A field's type and limits in words.
 
@@ -163,15 +201,18 @@ def default(field: FieldInfo) -> str:
     return "none" if field.default in (None, ()) else f"`{json.dumps(field.default)}`".replace('"', "")
 
 
-def preset_rows() -> Iterator[str]:
+def preset_rows(architecture: str) -> Iterator[str]:
     """The presets side by side: a row for each setting that one of them sets."""
-    columns = {name: dict(flat(preset)) for name, preset in PRESETS.items()}
+    columns = {name: dict(flat(preset)) for name, preset in PRESETS[architecture].items()}
     keys = sorted({key for column in columns.values() for key in column}, key=list(MEANING).index)
+    yield f"### {architecture}"
+    yield ""
     yield f"| | {' | '.join(columns)} |"
     yield f"| --- |{' --- |' * len(columns)}"
     for key in keys:
         cells = [json.dumps(column[key]).strip('"') if key in column else "" for column in columns.values()]
         yield f"| `{key}` | {' | '.join(cells)} |"
+    yield ""
 
 
 def flat(tables: Mapping[str, Any]) -> Iterator[tuple[str, Any]]:
@@ -192,9 +233,10 @@ def page() -> str:
     ]
     lines += [
         f"| `{setting.key}` | {setting.type} | {setting.default} | {MEANING[setting.key]} |"
-        for setting in settings(TranslateRun)
+        for setting in every_setting()
     ]
-    return "\n".join([*lines, PRESETS_INTRODUCTION, *preset_rows()]) + "\n"
+    presets = [row for architecture in PRESETS for row in preset_rows(architecture)]
+    return "\n".join([*lines, PRESETS_INTRODUCTION, *presets])
 
 
 if __name__ == "__main__":

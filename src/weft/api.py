@@ -4,35 +4,28 @@ import json
 import os
 import time
 from collections.abc import Mapping, Sequence
-from functools import partial
 from pathlib import Path
-from tempfile import TemporaryDirectory
 from typing import Any, Literal, TypeAlias
 
 import torch
-from tokenizers import Tokenizer as Backend
 
-from weft.config import TranslatorConfig
 from weft.errors import UserError
-from weft.families import export_folder, import_folder
-from weft.families.marian_tokenizer import MarianTokenizer
-from weft.families.tokenizer_files import SENTENCEPIECE_FILES
-from weft.models.seq2seq import Seq2Seq
+from weft.exchange import export_model, import_model
 from weft.nn.inference import Precision, choose_precision, convert
-from weft.overrides import load_settings, validate
-from weft.preparation import CONFIG, DATA, RUN, check, placed, prepare, prospect, read_run, refuse_large
+from weft.overrides import load_settings
+from weft.pipelines import PIPELINES
+from weft.pipelines.translator import Evaluation, Translation, Translator
+from weft.preparation import DATA, RUN, check, placed, prepare, prospect, read_run, refuse_large
 from weft.runs.claim import claim, give_back
-from weft.runs.folder import REQUEST, read_manifest, update_folder, verify, write_folder
+from weft.runs.folder import REQUEST, read_manifest, update_folder
 from weft.runs.log import read_log
-from weft.runs.manifest import MANIFEST
-from weft.runs.tensors import MODEL, load_tensors, save_tensors
+from weft.saved import load_saved, make_model, read_config
 from weft.tasks import PROBLEMS
 from weft.text.tokenizer import Tokenizer
 from weft.training.loop import Result, Trainer
 from weft.training.metrics import METRICS
 from weft.training.report import Reporter, Silent
 from weft.training.world import World
-from weft.translator import Evaluation, Translation, Translator
 
 __all__ = [
     "Evaluation",
@@ -47,7 +40,6 @@ __all__ = [
     "train",
 ]
 
-TOKENIZER = "tokenizer.json"
 DEVICES = ("cpu", "cuda", "mps")
 
 Specs: TypeAlias = str | Path | Sequence[str | Path]
@@ -130,92 +122,30 @@ def resume(run: str | Path, *, device: str | None = None, report: Reporter | Non
 
 def load(
     path: str | Path, *, device: str | None = None, precision: Precision | Literal["auto"] = "auto"
-) -> Translator:
-    """The model in a folder, ready for use; every file is checked against its checksum.
+) -> Any:
+    """The model in a folder, ready for use: a `Translator`, say, or what else it was trained for (see `weft.pipelines`).
 
-    By default a model that is wide enough for it is used in int8 on an x86 processor, its linear layers rounded to eight
-    bits, and any in bfloat16 on a GPU that is fast in it. In float32 its numbers are those that were trained or imported.
+    Every file is checked against its checksum. By default a model that is wide enough for it is used in int8 on an x86
+    processor, its linear layers rounded to eight bits, and any in bfloat16 on a GPU that is fast in it. In float32 its
+    numbers are those that were trained or imported.
     """
-    folder, where = Path(path), _device(device)
-    verify(folder)
-    config = _read_config(folder)
+    where = _device(device)
+    config, model, tokenizer = load_saved(Path(path))
     chosen = choose_precision(precision, width=config.model.width, device=where)
-    model = Seq2Seq(config.model)
-    model.load_state_dict(load_tensors(folder, _shapes(model)))
     model = convert(model.to(where), chosen)
-    return Translator(config, model=model, tokenizer=_load_tokenizer(folder, config), precision=chosen)
-
-
-def import_model(folder: str | Path, *, out: str | Path) -> None:
-    """Turn a Hugging Face folder into a weft model."""
-    if (Path(folder) / MANIFEST).is_file():
-        raise UserError(f"{folder}: a folder of weft's already: use it as it is")
-    imported = import_folder(Path(folder))
-    if not imported.tokenizer:
-        raise UserError(
-            f"{folder}: no tokenizer in it, neither tokenizer.json nor {', '.join(SENTENCEPIECE_FILES)}: "
-            "put its files beside the model's"
-        )
-    source, target = imported.languages
-    config = TranslatorConfig(
-        family=imported.family,
-        directions=((source or "source", target or "target"),),
-        tags=False,
-        model=imported.config,
-        generation=imported.generation,
-    )
-    weights = {name: torch.from_numpy(array) for name, array in imported.weights.items()}
-    files = dict(imported.tokenizer)
-    if TOKENIZER in files:  # written again, with the vectors that are checked on loading
-        with TemporaryDirectory() as aside:
-            Tokenizer(Backend.from_str(files[TOKENIZER].decode())).save(Path(aside))
-            files |= {path.name: path.read_bytes() for path in Path(aside).iterdir()}
-    write_folder(
-        Path(out),
-        kind=config.task,
-        files={
-            CONFIG: config.model_dump_json(indent=2).encode(),
-            MODEL: partial(save_tensors, tensors=weights),
-            **files,
-        },
-    )
-
-
-def export_model(run: str | Path, *, out: str | Path, to: str = "huggingface") -> None:
-    """Turn a weft model into a folder of another layout; a model that it cannot express is refused."""
-    folder = Path(run)
-    manifest = verify(folder)
-    config = _read_config(folder)
-    model = Seq2Seq(config.model)
-    weights = load_tensors(folder, _shapes(model))
-    ours = {CONFIG, MODEL, REQUEST, RUN}
-    tokenizer = {
-        name: (folder / name).read_bytes()
-        for name in manifest.files
-        if name not in ours and not name.endswith(".safetensors")
-    }
-    export_folder(
-        Path(out),
-        layout=to,
-        config=config.model,
-        weights={name: tensor.numpy() for name, tensor in weights.items()},
-        generation=config.generation,
-        tokenizer=tokenizer,
-        languages=config.directions[0] if len(config.directions) == 1 else (None, None),
-    )
+    return PIPELINES[config.task](config, model=model, tokenizer=tokenizer, precision=chosen)
 
 
 def info(path: str | Path) -> dict[str, Any]:
     """What a folder holds, without loading its weights."""
     folder = Path(path)
     manifest = read_manifest(folder)
-    config = _read_config(folder)
+    config = read_config(folder)
     with torch.device("meta"):
-        model = Seq2Seq(config.model)
+        model = make_model(config)
     return {
         "folder": str(folder),
-        "task": config.task,
-        "directions": ", ".join("-".join(pair) for pair in config.directions),
+        **config.facts,
         "parameters": sum(parameter.numel() for parameter in model.parameters()),
         "weft": manifest.weft,
         "model": config.model.model_dump(),
@@ -286,19 +216,3 @@ def _device(name: str | None) -> torch.device:
         there = ["cpu", *(f"cuda:{index}" for index in range(torch.cuda.device_count()))]
         raise UserError(f'device "{name}" is not there (there are: {", ".join(there)})') from error
     return device
-
-
-def _shapes(model: Seq2Seq) -> dict[str, torch.Size]:
-    return {name: tensor.shape for name, tensor in model.state_dict().items()}
-
-
-def _read_config(folder: Path) -> TranslatorConfig:
-    path = folder / CONFIG
-    if not path.exists():
-        raise UserError(f"{folder}: the run has not got as far as a model: weft train --resume {folder}")
-    return validate(TranslatorConfig, json.loads(path.read_text("utf-8")))
-
-
-def _load_tokenizer(folder: Path, config: TranslatorConfig) -> Tokenizer | MarianTokenizer:
-    marian = (folder / "source.spm").exists()
-    return MarianTokenizer.load(folder) if marian else Tokenizer.load(folder)

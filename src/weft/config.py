@@ -1,16 +1,36 @@
 """Every configuration: frozen, strict, and plain data."""
 
+from collections.abc import Mapping
+from types import MappingProxyType
 from typing import Any, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 __all__ = [
+    "FOLDERS",
+    "Activation",
+    "AnswerConfig",
+    "AnswerRun",
+    "AnswererConfig",
+    "ClassifierConfig",
+    "ClassifyConfig",
+    "ClassifyRun",
     "Config",
     "DataConfig",
+    "EncoderConfig",
+    "FillerConfig",
     "FolderConfig",
+    "HeadName",
+    "MaskedConfig",
+    "MaskedRun",
     "ModelConfig",
+    "ReaderConfig",
+    "ReadingRun",
     "RunConfig",
     "SpecialTokens",
+    "TagConfig",
+    "TagRun",
+    "TaggerConfig",
     "TokenizerConfig",
     "TrainConfig",
     "TranslateConfig",
@@ -18,6 +38,7 @@ __all__ = [
     "TranslatorConfig",
 ]
 
+HeadName = Literal["masked", "pooler", "next", "classify", "tag", "answer"]
 Activation = Literal["relu", "gelu", "gelu_tanh", "silu", "relu_squared"]
 PositionScheme = Literal["sinusoidal", "sinusoidal_halves", "learned", "rotary", "alibi", "t5", "none"]
 Rate = Field(default=0.0, ge=0.0, lt=1.0)
@@ -30,21 +51,29 @@ class Config(BaseModel):
 
 
 class SpecialTokens(Config):
-    """The ids that a model itself needs to know; `start` is what a decoder begins with."""
+    """The ids that a model itself needs to know.
+
+    `start` is what a decoder begins with and what stands before a text that is read; `mask` hides a token.
+    """
 
     pad: int = 0
     start: int = 1
     end: int = 2
+    mask: int | None = None
 
 
 class ModelConfig(Config):
-    """The shape of a model. Behaviour follows these fields alone, never a model's name."""
+    """The shape of a model. Behaviour follows these fields alone, never a model's name.
 
-    architecture: Literal["seq2seq"] = "seq2seq"
+    An "encoder" has no decoder layers. With a `window`, a layer's tokens see those less than so many positions away, but
+    for each `global_every`th layer from the first one on, where all see all.
+    """
+
+    architecture: Literal["seq2seq", "encoder"] = "seq2seq"
     vocabulary: int = Field(gt=0)
     width: int = Field(gt=0)
     encoder_layers: int = Field(gt=0)
-    decoder_layers: int = Field(gt=0)
+    decoder_layers: int = Field(default=0, ge=0)
     heads: int = Field(gt=0)
     kv_heads: int | None = Field(default=None, gt=0)
     feed_forward: int = Field(gt=0)
@@ -53,10 +82,16 @@ class ModelConfig(Config):
     norm: Literal["layer", "rms"] = "layer"
     norm_scale: bool = True
     norm_place: Literal["before", "after"] = "before"
+    norm_epsilon: float | None = Field(default=None, gt=0)
+    embedding_norm: bool = False
     query_key_norm: bool = False
     bias: bool = True
     position: PositionScheme = "sinusoidal"
+    position_offset: int = Field(default=0, ge=0)
     max_length: int = Field(default=1024, gt=0)
+    window: int | None = Field(default=None, gt=0)
+    global_every: int = Field(default=3, gt=0)
+    segments: int = Field(default=0, ge=0)
     scale_embedding: bool = True
     tie: Literal["three", "two", "none"] = "three"
     output_bias: bool = False
@@ -70,6 +105,14 @@ class ModelConfig(Config):
     @property
     def head_width(self) -> int:
         return self.width // self.heads
+
+    @model_validator(mode="after")
+    def _layers_suit(self) -> Self:
+        if (self.architecture == "seq2seq") != (self.decoder_layers > 0):
+            raise ValueError(
+                f"decoder_layers {self.decoder_layers} do not suit the architecture {self.architecture}"
+            )
+        return self
 
     @model_validator(mode="after")
     def _shapes_divide(self) -> Self:
@@ -145,6 +188,7 @@ class TrainConfig(Config):
     warmup: int = Field(default=100, ge=0)  # steps
     decay: float = Field(default=0.6, ge=0, le=1)
     smoothing: float = Field(default=0.1, ge=0, lt=1)
+    layer_decay: float = Field(default=1.0, gt=0, le=1)  # of the rate, from each layer down to the one below
     average: float = Field(
         default=0.1, ge=0, lt=1
     )  # share of the run, at its end, whose weights are averaged
@@ -179,12 +223,102 @@ class TranslateRun(RunConfig):
     translate: TranslateConfig = TranslateConfig()
 
 
+class ReadingRun(RunConfig):
+    """A run that trains an encoder: from scratch, or from the weights of a model's folder, weft's or Hugging Face's.
+
+    Where there is no held-out text, a share `hold_out` of the training examples is held out.
+    """
+
+    from_checkpoint: str | None = None
+    hold_out: float = Field(default=0.1, gt=0, lt=1)
+
+
+class MaskedConfig(Config):
+    """Masked language modelling (Devlin et al. 2019, section 3.1).
+
+    A share `rate` of the tokens, or of the words with `whole_words`, is hidden: drawn afresh each time, as RoBERTa has it
+    (Liu et al. 2019, section 4.1), or `fixed` for each text, as BERT has it. With `next_sentence` the model also says
+    whether two texts follow each other. Texts are packed into rows of `length` tokens.
+    """
+
+    rate: float = Field(default=0.15, gt=0, lt=1)
+    whole_words: bool = False
+    fixed: bool = False
+    next_sentence: bool = False
+    length: int = Field(default=128, gt=8)
+
+
+class MaskedRun(ReadingRun):
+    """A run that pretrains an encoder on plain text."""
+
+    task: Literal["masked-lm"] = "masked-lm"
+    masked: MaskedConfig = MaskedConfig()
+
+
+class ClassifyConfig(Config):
+    """What is classified by what: the columns of text, of a second text, and of the label.
+
+    `kind`: one label for each text, several (with `separator` between them), or a number. `label_until`: the label is what
+    stands before this in the text. `label_names`: a file with the labels' names, a line each, where data numbers them from
+    1. With `class_weights`, each class counts alike however rare it is.
+    """
+
+    kind: Literal["single", "multiple", "number"] = "single"
+    text_column: str = "text"
+    pair_column: str | None = None
+    label_column: str = "label"
+    label_until: str | None = Field(default=None, min_length=1)
+    label_names: str | None = None
+    separator: str = Field(default=",", min_length=1)
+    class_weights: bool = False
+
+
+class ClassifyRun(ReadingRun):
+    """A run that trains a classifier."""
+
+    task: Literal["classify"] = "classify"
+    classify: ClassifyConfig = ClassifyConfig()
+
+
+class TagConfig(Config):
+    """How named entities are marked in the data; "auto" finds out."""
+
+    scheme: Literal["auto", "iob1", "iob2", "bioes"] = "auto"
+
+
+class TagRun(ReadingRun):
+    """A run that trains a tagger of named entities."""
+
+    task: Literal["tag"] = "tag"
+    tag: TagConfig = TagConfig()
+
+
+class AnswerConfig(Config):
+    """Long contexts are read in windows of `length` tokens, the question included, that overlap by `stride`."""
+
+    length: int = Field(default=256, gt=16)
+    stride: int = Field(default=96, ge=0)
+    longest: int = Field(default=30, gt=0)  # tokens of an answer
+
+
+class AnswerRun(ReadingRun):
+    """A run that trains a model to find answers in a text."""
+
+    task: Literal["answer"] = "answer"
+    answer: AnswerConfig = AnswerConfig()
+
+
 class FolderConfig(Config):
     """A model folder's `config.json`: what the model is, as far as its other files do not say it."""
 
     task: str
     family: str = "weft"
     model: ModelConfig
+
+    @property
+    def facts(self) -> dict[str, Any]:
+        """What the model is, to be read."""
+        return {"task": self.task}
 
 
 class TranslatorConfig(FolderConfig):
@@ -198,3 +332,84 @@ class TranslatorConfig(FolderConfig):
     directions: tuple[tuple[str, str], ...] = Field(min_length=1)
     tags: bool
     generation: dict[str, Any] = Field(default_factory=dict)
+
+    @property
+    def facts(self) -> dict[str, Any]:
+        return {"task": self.task, "directions": ", ".join("-".join(pair) for pair in self.directions)}
+
+
+class ReaderConfig(FolderConfig):
+    """What an encoder with its heads is; `pooling` says how a text's tokens become one vector."""
+
+    heads: tuple[HeadName, ...] = ()
+    labels: tuple[str, ...] = ()
+    pooling: Literal["first", "mean"] = "first"
+
+    @property
+    def outputs(self) -> int:
+        """How many numbers a classifier or a tagger gives."""
+        return len(self.labels)
+
+    @property
+    def facts(self) -> dict[str, Any]:
+        labels = {"labels": ", ".join(self.labels)} if self.labels else {}
+        return {"task": self.task, **labels}
+
+
+class EncoderConfig(ReaderConfig):
+    """An encoder that gives vectors; `normalise` makes each as long as 1."""
+
+    task: Literal["embed"] = "embed"
+    normalise: bool = True
+
+
+class FillerConfig(ReaderConfig):
+    """A model that says what hidden tokens were."""
+
+    task: Literal["masked-lm"] = "masked-lm"
+
+
+class ClassifierConfig(ReaderConfig):
+    """A classifier: its labels, and the temperature that its probabilities were calibrated with (Guo et al. 2017).
+
+    A `number` has one label, the name of what it says, and is predicted as so many `deviation`s from a `mean`.
+    """
+
+    task: Literal["classify"] = "classify"
+    kind: Literal["single", "multiple", "number"] = "single"
+    pair: bool = False
+    temperature: float = Field(default=1.0, gt=0)
+    mean: float = 0.0
+    deviation: float = Field(default=1.0, gt=0)
+
+
+class TaggerConfig(ReaderConfig):
+    """A tagger: its labels in IOB2, "O" the first of them."""
+
+    task: Literal["tag"] = "tag"
+
+
+class AnswererConfig(ReaderConfig):
+    """A model that finds answers.
+
+    `threshold` is how much better than no answer one has to be to be given; without it one always is.
+    """
+
+    task: Literal["answer"] = "answer"
+    length: int = Field(default=256, gt=16)
+    stride: int = Field(default=96, ge=0)
+    longest: int = Field(default=30, gt=0)
+    threshold: float | None = None
+
+
+FOLDERS: Mapping[str, type[FolderConfig]] = MappingProxyType(
+    {
+        "translate": TranslatorConfig,
+        "embed": EncoderConfig,
+        "masked-lm": FillerConfig,
+        "classify": ClassifierConfig,
+        "tag": TaggerConfig,
+        "answer": AnswererConfig,
+    }
+)
+"""What `config.json` holds, by its task."""

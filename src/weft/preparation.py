@@ -12,10 +12,12 @@ from weft.data.sources import absolute
 from weft.errors import UserError, suggest
 from weft.nn.precision import matmul_flops, training_dtype
 from weft.overrides import Settings, validate
-from weft.recipes import EFFICIENCY, Machine, default_preset, resize
+from weft.recipes import EFFICIENCY, FINE_TUNING, Machine, Recipe, default_preset, resize
 from weft.recipes import preset as named_preset
 from weft.runs.folder import REQUEST, update_folder
+from weft.saved import CONFIG, Saved
 from weft.tasks import PROBLEMS
+from weft.tasks.reading import load_start
 from weft.tasks.task import Task
 from weft.text.tokenizer import Tokenizer
 from weft.training.estimate import estimate_step
@@ -23,9 +25,8 @@ from weft.training.loop import Trainer
 from weft.training.report import Reporter
 from weft.training.schedule import Plan
 
-__all__ = ["CONFIG", "DATA", "RUN", "check", "placed", "prepare", "prospect", "read_run", "refuse_large"]
+__all__ = ["DATA", "RUN", "check", "placed", "prepare", "prospect", "read_run", "refuse_large"]
 
-CONFIG = "config.json"  # what the model is
 RUN = "run.json"  # what came of the request: the resolved configuration, which alone reproduces the run
 DATA = "data"
 
@@ -82,15 +83,17 @@ def prepare(folder: Path, *, reporter: Reporter, device: torch.device) -> None:
     """Everything that comes before the first step: tokenizer, store, and the resolved configuration, on disk."""
     request = json.loads((folder / REQUEST).read_text("utf-8"))
     settings = Settings(request["settings"])
-    provisional = _resolve(settings, request["preset"], vocabulary=None)
+    provisional = _resolve(settings, request["preset"], tokenizer=None)
     problem = PROBLEMS[provisional.task](provisional)
     path = provisional.tokenizer.path
     reporter.message(f"tokenizer: {path}" if path else f"training a tokenizer on {problem.about}")
     tokenizer = problem.make_tokenizer()
     task = problem.make_task(folder / DATA, tokenizer=tokenizer, begun=False, tell=reporter.message)
-    preset = request["preset"] or _choose(task, tokenizer, minutes=provisional.train.minutes, device=device)
-    reporter.message(f"preset: {preset}")
-    run = _resolve(settings, preset, vocabulary=tokenizer.vocab_size)
+    preset = request["preset"]
+    if not preset and "from_checkpoint" not in settings:
+        preset = _choose(task, tokenizer, run=provisional, device=device)
+        reporter.message(f"preset: {preset}")
+    run = _resolve(settings, preset, tokenizer=tokenizer)
     precision = str(training_dtype(run.train.precision, device.type)).removeprefix("torch.")
     run = run.model_copy(update={"train": run.train.model_copy(update={"precision": precision})})
     tokenizer.save(folder)
@@ -100,13 +103,14 @@ def prepare(folder: Path, *, reporter: Reporter, device: torch.device) -> None:
     update_folder(folder, kind=run.task, files={**saved, **files})
 
 
-def _choose(task: Task, tokenizer: Tokenizer, *, minutes: float | None, device: torch.device) -> str:
+def _choose(task: Task, tokenizer: Tokenizer, *, run: RunConfig, device: torch.device) -> str:
     source, target = task.work
     return default_preset(
+        run.model.architecture,
         source_tokens=source,
         target_tokens=target,
         vocabulary=tokenizer.vocab_size,
-        minutes=minutes,
+        minutes=run.train.minutes,
         machine=Machine(flops=matmul_flops(device.type)),
     )
 
@@ -117,15 +121,21 @@ def read_run(folder: Path) -> RunConfig:
     return PROBLEMS[run["task"]].config.model_validate_json(json.dumps(run))
 
 
-def _resolve(settings: Settings, preset: str | None, *, vocabulary: int | None) -> RunConfig:
-    """The preset's recipe with the settings laid over it, checked; `vocabulary` is the tokenizer's size, once it is known.
+def _resolve(settings: Settings, preset: str | None, *, tokenizer: Tokenizer | None) -> RunConfig:
+    """The recipe with the settings laid over it, checked; the tokenizer, once it is known, gives its size and its ids.
 
-    That size and the special tokens may be set, as the configuration of a run has them, but to nothing else.
+    These may be set, as the configuration of a run has them, but to nothing else.
     """
-    recipe = named_preset(preset or "tiny")
+    problem = PROBLEMS[settings["task"]]
+    recipe, start = _recipe(settings, preset, architecture=problem.architecture)
     resolved = Settings({table: dict(fields) for table, fields in recipe.items()}, path=settings.path)
-    resolved["model"] = resize(recipe["model"], settings.get("model", {}))
-    resolved["model"]["vocabulary"] = vocabulary or 1
+    if start is None:
+        resolved["model"] = resize(recipe["model"], settings.get("model", {}))
+        resolved["model"]["vocabulary"] = 1
+        if tokenizer is not None:
+            resolved["model"]["vocabulary"] = tokenizer.vocab_size
+            resolved["model"]["special"] = _special(tokenizer).model_dump()
+    fixed = {name: resolved["model"].get(name) for name in ("vocabulary", "special")}
     resolved.overridden, resolved.given = settings.overridden, settings.given
     for table, fields in settings.items():
         if isinstance(fields, Mapping):
@@ -133,17 +143,41 @@ def _resolve(settings: Settings, preset: str | None, *, vocabulary: int | None) 
         else:
             resolved[table] = fields
     resolved["preset"] = preset
-    run = validate(PROBLEMS[settings["task"]].config, resolved)
-    if vocabulary and run.model.vocabulary != vocabulary:
+    run = validate(problem.config, resolved)
+    if tokenizer is None:
+        return run
+    if run.model.vocabulary != fixed["vocabulary"]:
         raise UserError(
-            f"model.vocabulary is the tokenizer's, which is {vocabulary}: "
+            f"model.vocabulary is the tokenizer's, which is {fixed['vocabulary']}: "
             "leave it out, and set tokenizer.size"
         )
-    if run.model.special != SpecialTokens():
+    if run.model.special.model_dump() != fixed["special"]:
         raise UserError(
             f"{settings.origin(('model', 'special'))}model.special is the tokenizer's: leave it out"
         )
     return run
+
+
+def _recipe(settings: Settings, preset: str | None, *, architecture: str) -> tuple[Recipe, Saved | None]:
+    """A preset's recipe; or, for a run that begins with a model's folder, that model's shape and how it is fine-tuned."""
+    path = settings.get("from_checkpoint")
+    if path is None or architecture != "encoder":
+        return named_preset(preset or "tiny", architecture=architecture), None
+    if preset:
+        raise UserError(
+            "a preset and a checkpoint to begin with: leave the preset out, the checkpoint has its shape"
+        )
+    start = load_start(str(path))
+    train = dict(FINE_TUNING)
+    if any(settings.get("train", {}).get(length) for length in ("minutes", "steps")):
+        del train["epochs"]
+    return {"model": start.config.model.model_dump(), "train": train}, start
+
+
+def _special(tokenizer: Tokenizer) -> SpecialTokens:
+    return SpecialTokens(
+        pad=tokenizer.pad_id, start=tokenizer.bos_id, end=tokenizer.eos_id, mask=tokenizer.mask_id
+    )
 
 
 def check(settings: Settings, preset: str | None) -> None:
@@ -152,7 +186,7 @@ def check(settings: Settings, preset: str | None) -> None:
     if task not in PROBLEMS:
         known = ", ".join(PROBLEMS)
         raise UserError(f'no task "{task}"{suggest(str(task), PROBLEMS)} (there are: {known})')
-    _resolve(settings, preset, vocabulary=None)
+    _resolve(settings, preset, tokenizer=None)
 
 
 def placed(settings: Settings) -> Settings:
@@ -161,4 +195,8 @@ def placed(settings: Settings) -> Settings:
     places: dict[str, Any] = {
         f"data.{name}": [absolute(str(spec)) for spec in data.get(name, ())] for name in ("train", "valid")
     }
-    return settings.over(places if path is None else {**places, "tokenizer.path": absolute(str(path))})
+    if path is not None:
+        places["tokenizer.path"] = absolute(str(path))
+    if (start := settings.get("from_checkpoint")) is not None:
+        places["from_checkpoint"] = absolute(str(start))
+    return settings.over(places)

@@ -9,6 +9,7 @@ from weft.families import PRESETS as PUBLISHED
 
 __all__ = [
     "EFFICIENCY",
+    "FINE_TUNING",
     "PRESETS",
     "Machine",
     "Recipe",
@@ -75,19 +76,83 @@ _MICRO = {
     "train": {"batch_tokens": 768, "learning_rate": 5e-3, "warmup": 40, "smoothing": 0.0},
 }
 
-PRESETS: Mapping[str, Recipe] = MappingProxyType(
+# Reading a text is one pass through few layers, and most of what is learned from little text is words: the layers are
+# gated (Shazeer 2020), and two in three see their neighbourhood alone (Warner et al. 2024, section 2.1.1).
+_OUR_ENCODER = {
+    **_OURS,
+    "architecture": "encoder",
+    "activation": "gelu",
+    "gated": True,
+    "window": 65,
+    "max_length": 512,
+    "tie": "two",
+    "output_bias": True,
+}
+
+
+def _our_encoder(width: int, *, heads: int, layers: int, dropout: float) -> dict[str, Any]:
+    """A gated layer has three matrices, which are as narrow as makes them as large as two."""
+    shape = {"width": width, "heads": heads, "feed_forward": 8 * width // 3 // 32 * 32}
+    return {**_OUR_ENCODER, **shape, "encoder_layers": layers, "dropout": dropout}
+
+
+# What a model that has read much is taught on little: small steps, the smaller the deeper, and none too many.
+FINE_TUNING: Recipe = {
+    "optimizer": "adamw",
+    "learning_rate": 1e-4,
+    "layer_decay": 0.9,
+    "warmup": 50,
+    "decay": 0.95,
+    "batch_tokens": 1024,
+    "smoothing": 0.0,
+    "weight_decay": 0.01,
+    "average": 0.0,
+    "epochs": 4,
+}
+
+_READ = {"batch_tokens": 1024, "learning_rate": 3e-3, "warmup": 50, "smoothing": 0.0}
+
+# Devlin et al. 2019, appendix A.2; Liu et al. 2019, table 9.
+_BERT = {
+    **_PAPER,
+    "schedule": "linear",
+    "decay": 0.99,
+    "warmup": 10_000,
+    "learning_rate": 1e-4,
+    "weight_decay": 0.01,
+}
+_BERT["batch_tokens"] = 131_072
+
+PRESETS: Mapping[str, Mapping[str, Recipe]] = MappingProxyType(
     {
-        "micro": _MICRO,
-        "tiny": {"model": _ours(128, heads=2, encoder=4, decoder=2, dropout=0.1), "train": _SHORT},
-        "small": {"model": _ours(192, heads=3, encoder=4, decoder=2, dropout=0.1), "train": _SHORT},
-        "medium": {"model": _ours(256, heads=4, encoder=5, decoder=3, dropout=0.2)},
-        "large": {
-            "model": _ours(512, heads=8, encoder=6, decoder=3, dropout=0.1),
-            "train": {"batch_tokens": 16_384},
+        "seq2seq": {
+            "micro": _MICRO,
+            "tiny": {"model": _ours(128, heads=2, encoder=4, decoder=2, dropout=0.1), "train": _SHORT},
+            "small": {"model": _ours(192, heads=3, encoder=4, decoder=2, dropout=0.1), "train": _SHORT},
+            "medium": {"model": _ours(256, heads=4, encoder=5, decoder=3, dropout=0.2)},
+            "large": {
+                "model": _ours(512, heads=8, encoder=6, decoder=3, dropout=0.1),
+                "train": {"batch_tokens": 16_384},
+            },
+            "vaswani-base": {"model": dict(PUBLISHED["vaswani-base"].fields), "train": _PAPER},
+            "vaswani-big": {
+                "model": dict(PUBLISHED["vaswani-big"].fields),
+                "train": _PAPER | {"learning_rate": 5e-4},
+            },
         },
-        **{
-            name: {"model": dict(published.fields), "train": _PAPER | {"learning_rate": rate}}
-            for (name, published), rate in zip(PUBLISHED.items(), (7e-4, 5e-4), strict=True)
+        "encoder": {
+            "tiny": {"model": _our_encoder(128, heads=2, layers=2, dropout=0.3), "train": _READ},
+            "small": {"model": _our_encoder(192, heads=3, layers=4, dropout=0.2), "train": _READ},
+            "medium": {"model": _our_encoder(256, heads=4, layers=6, dropout=0.1), "train": _READ},
+            "large": {
+                "model": _our_encoder(512, heads=8, layers=10, dropout=0.1),
+                "train": {"batch_tokens": 16_384},
+            },
+            **{
+                name: {"model": dict(published.fields), "train": _BERT}
+                for name, published in PUBLISHED.items()
+                if published.fields.get("architecture") == "encoder"
+            },
         },
     }
 )
@@ -97,14 +162,20 @@ PRESETS: Mapping[str, Recipe] = MappingProxyType(
 _LADDER = ("tiny", "small", "medium", "large")
 _PASSES = 6.0  # over the training text, below which a smaller model is better off
 EFFICIENCY = 0.4  # of the machine's products that a whole training step keeps up
-_TOKENS_FOR = {"tiny": 0, "small": 100_000, "medium": 600_000, "large": 20_000_000}
+_TOKENS_FOR = {
+    "seq2seq": {"tiny": 0, "small": 100_000, "medium": 600_000, "large": 20_000_000},
+    "encoder": {"tiny": 0, "small": 1_000_000, "medium": 5_000_000, "large": 50_000_000},
+}
 
 
-def preset(name: str) -> Recipe:
+def preset(name: str, *, architecture: str) -> Recipe:
     """A preset by its name; a UserError names those there are."""
-    if name not in PRESETS:
-        raise UserError(f'no preset "{name}"{suggest(name, PRESETS)} (there are: {", ".join(PRESETS)})')
-    return PRESETS[name]
+    known = PRESETS[architecture]
+    if name not in known:
+        raise UserError(
+            f'no preset "{name}" for this task{suggest(name, known)} (there are: {", ".join(known)})'
+        )
+    return known[name]
 
 
 def resize(model: Recipe, wanted: Recipe) -> dict[str, Any]:
@@ -127,41 +198,52 @@ def resize(model: Recipe, wanted: Recipe) -> dict[str, Any]:
 
 
 def default_preset(
-    *, source_tokens: int, target_tokens: int, vocabulary: int, minutes: float | None, machine: Machine
+    architecture: str,
+    *,
+    source_tokens: int,
+    target_tokens: int,
+    vocabulary: int,
+    minutes: float | None,
+    machine: Machine,
 ) -> str:
     """The preset for a data set of this size and the time there is.
 
     >>> machine = Machine(flops=1e11)
     >>> def choose(minutes):
     ...     return default_preset(
-    ...         source_tokens=10**6, target_tokens=10**6, vocabulary=8000, minutes=minutes, machine=machine
+    ...         "seq2seq",
+    ...         source_tokens=10**6,
+    ...         target_tokens=10**6,
+    ...         vocabulary=8000,
+    ...         minutes=minutes,
+    ...         machine=machine,
     ...     )
     >>> choose(5), choose(90), choose(None)
     ('tiny', 'small', 'medium')
     """
-    fitting = [name for name in _LADDER if source_tokens + target_tokens >= _TOKENS_FOR[name]]
+    wanted = _TOKENS_FOR[architecture]
+    fitting = [name for name in _LADDER if source_tokens + target_tokens >= wanted[name]]
     if minutes is None:
         return fitting[-1]
-    affordable = [
-        name
-        for name in fitting
-        if _passes(name, source_tokens, target_tokens, vocabulary, minutes * 60 * machine.flops) >= _PASSES
-    ]
+
+    def passes(name: str) -> float:
+        """How often a model of this shape sees the data in the time there is."""
+        model = PRESETS[architecture][name]["model"]
+        once = training_flops(model, vocabulary=vocabulary, source=source_tokens, target=target_tokens)
+        return minutes * 60 * machine.flops * EFFICIENCY / once
+
+    affordable = [name for name in fitting if passes(name) >= _PASSES]
     return affordable[-1] if affordable else fitting[0]
 
 
 def training_flops(model: Recipe, *, vocabulary: int, source: float, target: float) -> float:
-    """The FLOP of learning from so many tokens, forwards and back: six for each weight that a token meets."""
-    square, inner = model["width"] ** 2, model["width"] * model["feed_forward"]
-    encoder = model["encoder_layers"] * (4 * square + 2 * inner)
-    decoder = model["decoder_layers"] * (8 * square + 2 * inner) + vocabulary * model["width"]
+    """The FLOP of learning from so many tokens, forwards and back: six for each weight that a token meets.
+
+    The vocabulary's weights are met by target tokens alone.
+    """
+    square = model["width"] ** 2
+    inner = model["width"] * model["feed_forward"] * (3 if model.get("gated") else 2)
+    encoder = model["encoder_layers"] * (4 * square + inner)
+    decoder = model.get("decoder_layers", 0) * (8 * square + inner) + vocabulary * model["width"]
     flops: float = 6 * (encoder * source + decoder * target)
     return flops
-
-
-def _passes(name: str, source_tokens: int, target_tokens: int, vocabulary: int, budget: float) -> float:
-    """How often a model of this shape sees the data for so many FLOP."""
-    once = training_flops(
-        PRESETS[name]["model"], vocabulary=vocabulary, source=source_tokens, target=target_tokens
-    )
-    return budget * EFFICIENCY / once

@@ -12,7 +12,7 @@ import torch
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from weft.config import ModelConfig
+from weft.config import ModelConfig, TranslatorConfig
 from weft.errors import UserError
 from weft.families import export_folder, import_folder, marian
 from weft.families.huggingface import encode_weights, read_weights
@@ -40,13 +40,16 @@ def weights_of(config: ModelConfig) -> dict[str, Any]:
     return {name: torch.randn(value.shape).numpy() for name, value in Seq2Seq(config).state_dict().items()}
 
 
+def described(config: ModelConfig, **generation: Any) -> TranslatorConfig:
+    return TranslatorConfig(directions=(("a", "b"),), tags=False, model=config, generation=generation)
+
+
 def export(folder: Path, config: ModelConfig = CONFIG, **generation: Any) -> Path:
     export_folder(
         folder,
         layout="huggingface",
-        config=config,
+        config=described(config, **generation),
         weights=weights_of(config),
-        generation=generation,
         tokenizer={},
     )
     return folder
@@ -66,11 +69,11 @@ def folder(tmp_path: Path) -> Path:
 def test_there_and_back(tmp_path: Path) -> None:
     options = {"beams": 6, "banned": ((11,),), "force_end": True, "max_length": 15, "renormalise": True}
     imported = import_folder(export(tmp_path / "theirs", **options))
-    assert imported.family == "marian"
-    assert imported.config == CONFIG
-    assert imported.generation == options
-    assert SearchConfig(**imported.generation).banned == ((11,),)
-    state = Seq2Seq(imported.config)
+    assert imported.config.family == "marian"
+    assert imported.config.model == CONFIG
+    assert imported.config.generation == options
+    assert SearchConfig(**imported.config.generation).banned == ((11,),)
+    state = Seq2Seq(imported.config.model)
     state.load_state_dict({name: torch.from_numpy(value) for name, value in imported.weights.items()})
     assert np.array_equal(
         imported.weights["output.weight"], weights_of(CONFIG)["source_embedding.tokens.weight"]
@@ -103,21 +106,21 @@ def test_a_config_of_version_4(folder: Path) -> None:
         },
     )
     imported = import_folder(folder)
-    assert imported.config.activation == "silu"
+    assert imported.config.model.activation == "silu"
     # No output is longer than there are positions.
-    assert imported.generation == {"beams": 6, "banned": ((11,),), "force_end": True, "max_length": 20}
+    assert imported.config.generation == {"beams": 6, "banned": ((11,),), "force_end": True, "max_length": 20}
 
 
 def test_an_old_folder_forces_the_end_unasked(folder: Path) -> None:
     (folder / "generation_config.json").unlink()
     edit(folder / "config.json", {"forced_eos_token_id": None})
-    assert import_folder(folder).generation == {"force_end": True, "banned": ()}
+    assert import_folder(folder).config.generation == {"force_end": True, "banned": ()}
 
 
 def test_keys_left_out_have_marians_defaults(folder: Path) -> None:
     names = ("activation_function", "dropout", "scale_embedding", "decoder_vocab_size", "tie_word_embeddings")
     edit(folder / "config.json", dict.fromkeys(names))
-    config = import_folder(folder).config
+    config = import_folder(folder).config.model
     assert (config.activation, config.dropout, config.scale_embedding, config.tie) == (
         "gelu",
         0.1,
@@ -132,13 +135,13 @@ def test_ids_of_generation_come_first(folder: Path) -> None:
         {"decoder_start_token_id": 5, "eos_token_id": [3], "forced_eos_token_id": 3},
     )
     imported = import_folder(folder)
-    assert (imported.config.special.start, imported.config.special.end) == (5, 3)
-    assert imported.generation["force_end"]
+    assert (imported.config.model.special.start, imported.config.model.special.end) == (5, 3)
+    assert imported.config.generation["force_end"]
 
 
 def test_the_end_is_never_banned(folder: Path) -> None:
     edit(folder / "generation_config.json", {"bad_words_ids": [[11], [0], [3, 4]]})
-    assert import_folder(folder).generation["banned"] == ((11,), (3, 4))
+    assert import_folder(folder).config.generation["banned"] == ((11,), (3, 4))
 
 
 def test_zero_output_bias_is_none(folder: Path, tmp_path: Path) -> None:
@@ -146,8 +149,8 @@ def test_zero_output_bias_is_none(folder: Path, tmp_path: Path) -> None:
     weights["final_logits_bias"][:] = 0
     (folder / "model.safetensors").write_bytes(encode_weights(weights))
     imported = import_folder(folder)
-    assert not imported.config.output_bias
-    again = export(tmp_path / "again", imported.config)
+    assert not imported.config.model.output_bias
+    again = export(tmp_path / "again", imported.config.model)
     assert np.array_equal(read_weights(again)["final_logits_bias"], np.zeros((1, 12)))
 
 
@@ -247,7 +250,7 @@ def test_families_that_weft_does_not_know(change: dict[str, Any], message: str, 
 
 def test_the_architecture_tells_the_family(folder: Path) -> None:
     edit(folder / "config.json", {"model_type": None})
-    assert import_folder(folder).family == "marian"
+    assert import_folder(folder).config.family == "marian"
 
 
 def test_no_folder(tmp_path: Path) -> None:
@@ -295,7 +298,7 @@ def test_export_knows_every_field_of_a_model() -> None:
 def test_unknown_layouts(tmp_path: Path) -> None:
     with pytest.raises(UserError, match=r'no layout "hugingface" \(did you mean "huggingface"\?\)'):
         export_folder(
-            tmp_path / "out", layout="hugingface", config=CONFIG, weights={}, generation={}, tokenizer={}
+            tmp_path / "out", layout="hugingface", config=described(CONFIG), weights={}, tokenizer={}
         )
 
 
@@ -328,6 +331,6 @@ def test_garbage_is_read_or_refused(changes: dict[str, Any], generation: bool, t
         with contextlib.suppress(UserError):
             imported = import_folder(template)
             weights = {name: torch.from_numpy(value) for name, value in imported.weights.items()}
-            Seq2Seq(imported.config).load_state_dict(weights)
+            Seq2Seq(imported.config.model).load_state_dict(weights)
     finally:
         file.write_text(before)

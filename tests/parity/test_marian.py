@@ -41,7 +41,7 @@ SaveMarian = Callable[..., Saved]
 
 
 def load(imported: Imported) -> Seq2Seq:
-    model = Seq2Seq(imported.config).eval()
+    model = Seq2Seq(imported.config.model).eval()
     model.load_state_dict({name: torch.from_numpy(value) for name, value in imported.weights.items()})
     return model
 
@@ -108,7 +108,7 @@ def test_generation_token_for_token(name: str, beams: int, save_marian: SaveMari
     assert len({len(row) for row in theirs}) >= 5
 
     imported = import_folder(folder)
-    ours = search(load(imported), sources, **imported.generation | {"beams": beams})
+    ours = search(load(imported), sources, **imported.config.generation | {"beams": beams})
     assert ours == theirs
 
 
@@ -117,21 +117,13 @@ def test_each_setting_of_generation_counts(setting: str, save_marian: SaveMarian
     reference, folder = save_marian(**VARIED["shared"])
     sources = sentences(16, seed=1, config=reference.config)
     imported = import_folder(folder)
-    others = {name: value for name, value in imported.generation.items() if name != setting}
+    others = {name: value for name, value in imported.config.generation.items() if name != setting}
     assert search(load(imported), sources, **others | {"beams": 4}) != written(reference, sources, beams=4)
 
 
 def export(imported: Imported, folder: Path) -> None:
-    _, config, weights, generation, tokenizer, languages = imported
-    export_folder(
-        folder,
-        layout="huggingface",
-        config=config,
-        weights=weights,
-        generation=generation,
-        tokenizer=tokenizer,
-        languages=languages,
-    )
+    config, weights, tokenizer = imported
+    export_folder(folder, layout="huggingface", config=config, weights=weights, tokenizer=tokenizer)
 
 
 @pytest.mark.parametrize("name", SHAPES)
@@ -154,7 +146,7 @@ def test_there_and_back(name: str, save_marian: SaveMarian, tmp_path: Path) -> N
     for setting in ("bad_words_ids", "forced_eos_token_id", "max_length", "min_length", "renormalize_logits"):
         assert told[setting] == kept[setting] is not None
     again = import_folder(tmp_path / "back")
-    assert (again.config, again.generation) == (imported.config, imported.generation)
+    assert again.config == imported.config
 
 
 # All matrices of this model are of one size, and so are all vectors: only the numbers tell them apart.

@@ -10,7 +10,7 @@ import pytest
 import sentencepiece
 from transformers import AutoTokenizer, MarianMTModel, MarianTokenizer
 
-from weft.config import ModelConfig
+from weft.config import ModelConfig, TranslatorConfig
 from weft.errors import UserError
 from weft.families import export_folder, import_folder
 from weft.families import marian_tokenizer as ours
@@ -110,11 +110,9 @@ def export(
     export_folder(
         folder,
         layout="huggingface",
-        config=config,
+        config=TranslatorConfig(directions=(languages,), tags=False, model=config),
         weights=weights,
-        generation={},
         tokenizer=tokenizer,
-        languages=languages,
     )
 
 
@@ -124,7 +122,7 @@ def test_its_files_go_there_and_back(folder: Path, tmp_path: Path) -> None:
     special = {"pad": size - 1, "start": size - 1, "end": 0}
     export(tmp_path / "out", config_of(size, special=special), files, ("eng", "deu"))
     imported = import_folder(tmp_path / "out")
-    assert imported.languages == ("eng", "deu")
+    assert imported.config.directions == (("eng", "deu"),)
     assert {name: imported.tokenizer[name] for name in ("source.spm", "target.spm", "vocab.json")} == {
         name: files[name] for name in ("source.spm", "target.spm", "vocab.json")
     }

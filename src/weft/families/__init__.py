@@ -6,7 +6,7 @@ from typing import Any
 
 from numpy.typing import NDArray
 
-from weft.config import ModelConfig
+from weft.config import FolderConfig
 from weft.errors import UserError, suggest
 from weft.families.huggingface import Imported, read_json, write_files
 from weft.families.marian import ARCHITECTURES, export_marian, import_marian
@@ -15,7 +15,7 @@ from weft.families.vaswani import PRESETS, Preset
 __all__ = ["PRESETS", "Imported", "Preset", "export_folder", "import_folder"]
 
 _IMPORTS = {"marian": (import_marian, ARCHITECTURES)}
-_EXPORTS = {"huggingface": export_marian}
+_EXPORTS = {"huggingface": {"translate": export_marian}}
 
 
 def import_folder(folder: Path) -> Imported:
@@ -50,11 +50,9 @@ def export_folder(
     folder: Path,
     *,
     layout: str,
-    config: ModelConfig,
+    config: FolderConfig,
     weights: Mapping[str, NDArray[Any]],
-    generation: Mapping[str, Any],
     tokenizer: Mapping[str, bytes],
-    languages: tuple[str | None, str | None] = (None, None),
 ) -> None:
     """Write a model as a folder of another layout, "huggingface"; the arguments are as in `Imported`.
 
@@ -65,6 +63,4 @@ def export_folder(
         raise UserError(
             f'weft exports to no layout "{layout}"{suggest(layout, _EXPORTS)} (known: {", ".join(_EXPORTS)})'
         )
-    export = _EXPORTS[layout]
-    files = export(config, weights, generation=generation, tokenizer=tokenizer, languages=languages)
-    write_files(folder, files)
+    write_files(folder, _EXPORTS[layout][config.task](config, weights, tokenizer=tokenizer))

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from safetensors import SafetensorError, deserialize
 from safetensors.numpy import save
 
-from weft.config import ModelConfig
+from weft.config import FolderConfig
 from weft.errors import UserError
 
 __all__ = ["Imported", "encode_json", "encode_weights", "read_json", "read_weights", "write_files"]
@@ -23,19 +23,14 @@ PICKLES = ("pytorch_model.bin", "pytorch_model.bin.index.json")
 
 
 class Imported(NamedTuple):
-    """A foreign folder in weft's terms.
+    """A foreign folder in weft's terms: what the model is, its weights, and the tokenizer's files by name.
 
-    `weights` has every name of the model's state, tied ones included, which are one array. `generation` holds
-    the fields of `generate.SearchConfig` that the folder sets, `tokenizer` the tokenizer's files by name,
-    `languages` the source's and the target's where they are told.
+    `weights` has every name of the model's state, tied ones included, which are one array.
     """
 
-    family: str
-    config: ModelConfig
+    config: FolderConfig
     weights: dict[str, NDArray[np.float32]]
-    generation: dict[str, Any]
     tokenizer: dict[str, bytes]
-    languages: tuple[str | None, str | None]
 
 
 _FLOATS = {"F32": np.float32, "F16": np.float16}

@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import ValidationError
 
-from weft.config import ModelConfig, SpecialTokens
+from weft.config import FolderConfig, ModelConfig, SpecialTokens, TranslatorConfig
 from weft.errors import UserError
 from weft.families.generation import read_generation, read_settings, write_generation
 from weft.families.huggingface import Imported, encode_json, encode_weights, read_json, read_weights
@@ -216,23 +216,28 @@ def import_marian(folder: Path) -> Imported:
     except UserError as error:
         raise UserError(f"{folder}: {error}") from error
     ours |= {alias: ours[name] for alias, name in _ALIASES[config.tie].items()}
-    return Imported("marian", config, ours, search, *read_tokenizer(folder, config))
+    tokenizer, (source, target) = read_tokenizer(folder, config)
+    described = TranslatorConfig(
+        family="marian",
+        directions=((source or "source", target or "target"),),
+        tags=False,
+        model=config,
+        generation=search,
+    )
+    return Imported(described, ours, tokenizer)
 
 
 def export_marian(
-    config: ModelConfig,
-    weights: Mapping[str, NDArray[Any]],
-    *,
-    generation: Mapping[str, Any],
-    tokenizer: Mapping[str, bytes],
-    languages: tuple[str | None, str | None],
+    folder: FolderConfig, weights: Mapping[str, NDArray[Any]], *, tokenizer: Mapping[str, bytes]
 ) -> dict[str, bytes]:
     """The files of a MarianMTModel's folder, by name; the rest is as in `Imported`.
 
     Raises UserError that lists the fields in the way where Marian's layout cannot express the model.
     """
+    assert isinstance(folder, TranslatorConfig)
+    config = folder.model
     theirs, problems = _write_config(config)
-    search, more = write_generation(generation, config)
+    search, more = write_generation(folder.generation, config)
     if problems or more:
         raise UserError(
             f"Hugging Face's Marian layout cannot express this model: {'; '.join([*problems, *more])}; "
@@ -242,6 +247,7 @@ def export_marian(
     exported = to_theirs(weight_rules(config), own)
     if not config.output_bias:
         exported["final_logits_bias"] = np.zeros((1, config.vocabulary), np.float32)
+    languages = folder.directions[0] if len(folder.directions) == 1 else (None, None)
     return {
         "config.json": encode_json(theirs),
         "generation_config.json": encode_json(search),

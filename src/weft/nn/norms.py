@@ -41,19 +41,20 @@ class _Normalise(torch.autograd.Function):
 class RMSNorm(nn.Module):
     """x / √(mean(x²) + ε) over the last `width` numbers (Zhang and Sennrich 2019), times a trained scale if there is one."""
 
-    def __init__(self, width: int, *, scale: bool) -> None:
+    def __init__(self, width: int, *, scale: bool, epsilon: float = RMS_EPSILON) -> None:
         super().__init__()
         self.width = width
+        self.epsilon = epsilon
         self.weight = nn.Parameter(torch.ones(width)) if scale else None
 
     def forward(self, x: Float[Tensor, "*N D"]) -> Float[Tensor, "*N D"]:
         if x.device.type != "cpu":
-            return functional.rms_norm(x, (self.width,), self.weight, RMS_EPSILON)
+            return functional.rms_norm(x, (self.width,), self.weight, self.epsilon)
         y: Tensor
         if torch.is_grad_enabled():
-            y = _Normalise.apply(x, RMS_EPSILON)  # type: ignore[no-untyped-call]
+            y = _Normalise.apply(x, self.epsilon)  # type: ignore[no-untyped-call]
         else:
-            y, _ = _normalise(x, RMS_EPSILON)
+            y, _ = _normalise(x, self.epsilon)
         return y if self.weight is None else y * self.weight
 
     def extra_repr(self) -> str:
@@ -63,5 +64,6 @@ class RMSNorm(nn.Module):
 def make_norm(config: ModelConfig, width: int) -> nn.Module:
     """LayerNorm (Ba et al. 2016) or RMSNorm over the last `width` numbers."""
     if config.norm == "rms":
-        return RMSNorm(width, scale=config.norm_scale)
-    return nn.LayerNorm(width, eps=LAYER_EPSILON, elementwise_affine=config.norm_scale)
+        return RMSNorm(width, scale=config.norm_scale, epsilon=config.norm_epsilon or RMS_EPSILON)
+    epsilon = config.norm_epsilon or LAYER_EPSILON
+    return nn.LayerNorm(width, eps=epsilon, elementwise_affine=config.norm_scale)

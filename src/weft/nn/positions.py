@@ -61,17 +61,21 @@ class Sinusoidal(Position):
 
 
 class Learned(Position):
-    """One trained vector for each position (Gehring et al. 2017)."""
+    """One trained vector for each position (Gehring et al. 2017), the first of them at row `offset` of the table.
 
-    def __init__(self, width: int, *, max_length: int) -> None:
+    RoBERTa's table begins with two rows that no token uses.
+    """
+
+    def __init__(self, width: int, *, max_length: int, offset: int = 0) -> None:
         super().__init__()
-        self.table = nn.Embedding(max_length, width)
+        self.offset = offset
+        self.table = nn.Embedding(max_length + offset, width)
 
     def embed(self, x: Float[Tensor, "B T D"], positions: Positions) -> Float[Tensor, "B T D"]:
-        trained = self.table
-        vectors: Tensor = (
-            _at(trained.weight, positions) if isinstance(positions, slice) else trained(positions)
-        )
+        if isinstance(positions, slice):
+            rows = slice(positions.start + self.offset, positions.stop + self.offset)
+            return x + _at(self.table.weight, rows)
+        vectors: Tensor = self.table(positions + self.offset)
         return x + vectors
 
 
@@ -161,7 +165,7 @@ def make_position(config: ModelConfig, *, causal: bool) -> Position:
             halves = config.position == "sinusoidal_halves"
             return Sinusoidal(config.width, max_length=config.max_length, halves=halves)
         case "learned":
-            return Learned(config.width, max_length=config.max_length)
+            return Learned(config.width, max_length=config.max_length, offset=config.position_offset)
         case "rotary":
             return Rotary(config.head_width, max_length=config.max_length)
         case "alibi":

@@ -1,6 +1,7 @@
 """Blocks, and stacks of them: the body of every model but Transformer-XL."""
 
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from typing import TypedDict, Unpack
 
 import torch
@@ -80,7 +81,10 @@ class Stack(nn.Module):
     def __init__(self, config: ModelConfig, *, layers: int, causal: bool, cross: bool) -> None:
         super().__init__()
         self.causal = causal
+        self.window = config.window
+        self.global_every = config.global_every
         self.position = make_position(config, causal=causal)
+        self.embedding_norm = make_norm(config, config.width) if config.embedding_norm else nn.Identity()
         self.blocks = nn.ModuleList(Block(config, cross=cross) for _ in range(layers))
         self.norm = make_norm(config, config.width) if config.norm_place == "before" else nn.Identity()
         self.dropout = Dropout(config.dropout)
@@ -105,12 +109,16 @@ class Stack(nn.Module):
         keys = torch.arange(length, device=x.device)
         at = slice(past, length) if positions is None else positions
         mask = mask or Mask(causal=self.causal)
-        visible = mask.build(x.shape[1], length, device=x.device)
+        views = [(mask, mask.build(x.shape[1], length, device=x.device))]
+        if self.window is not None:
+            local = replace(mask, window=self.window)
+            views.append((local, local.build(x.shape[1], length, device=x.device)))
         memory_visible = None if memory_keep is None else memory_keep[:, None, None, :]
         bias = self.position.bias(keys[past:], keys)
 
-        x = self.dropout(self.position.embed(x, at))
+        x = self.dropout(self.embedding_norm(self.position.embed(x, at)))
         for index, block in enumerate(self.blocks):
+            seen, visible = views[0 if index % self.global_every == 0 else -1]
             x = block(
                 x,
                 memory,
@@ -119,7 +127,7 @@ class Stack(nn.Module):
                 position=self.position,
                 positions=at,
                 mask=visible,
-                causal=mask.only_causal,
+                causal=seen.only_causal,
                 bias=bias,
             )
         out: Tensor = self.norm(x)

@@ -14,16 +14,31 @@ from weft.config import FolderConfig, ModelConfig, RunConfig
 from weft.nn.loss import Loss
 from weft.text.tokenizer import Tokenizer
 
-__all__ = ["Batch", "Problem", "Task", "Validation"]
+__all__ = ["Batch", "Problem", "Task", "Validation", "Worth"]
 
 Batch = dict[str, Tensor]
 
 
+class Worth(NamedTuple):
+    """What weights are chosen by, more is better: a score where the task has one for it, and among equals the loss."""
+
+    score: float
+    minus_loss: float
+
+
 class Validation(NamedTuple):
-    """How good a model is on held-out examples: its loss in nats a token, and the task's scores by name."""
+    """How good a model is on held-out examples: its loss in nats, and the task's scores by name.
+
+    `goal` names the score that weights are chosen by; without one the loss is what counts.
+    """
 
     loss: float
     scores: dict[str, float]
+    goal: str | None = None
+
+    @property
+    def worth(self) -> Worth:
+        return Worth(self.scores[self.goal] if self.goal else 0.0, -self.loss)
 
 
 class Problem(ABC):
@@ -33,6 +48,7 @@ class Problem(ABC):
     """
 
     config: ClassVar[type[RunConfig]]
+    architecture: ClassVar[str]
 
     @abstractmethod
     def __init__(self, run: RunConfig) -> None:

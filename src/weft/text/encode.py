@@ -3,7 +3,10 @@
 from collections.abc import Sequence
 from typing import NamedTuple, Protocol
 
-__all__ = ["Encoded", "Encoder", "encode_lines"]
+from weft.errors import UserError
+from weft.text.tokenizer import Layout, Spans, Tokenizer
+
+__all__ = ["Encoded", "Encoder", "Reading", "encode_lines", "read_texts", "read_windows"]
 
 
 class Encoder(Protocol):
@@ -37,3 +40,86 @@ def encode_lines(
         Encoded([*start, *(ids[:room] if cut else ids), tokenizer.eos_id], over=len(ids) > room)
         for ids in tokenizer.encode(texts)
     ]
+
+
+class Reading(NamedTuple):
+    """A text, or two, as an encoder reads them.
+
+    For each id: its segment (1 for the second text and what stands after it), the text it is of (1 or 2; 0 for what
+    stands around them), and its characters there (begin, end). `over`: they are, or before a cut were, more than a model
+    takes.
+    """
+
+    ids: list[int]
+    segments: list[int]
+    texts: list[int]
+    offsets: list[tuple[int, int]]
+    over: bool
+
+
+def read_texts(
+    tokenizer: Tokenizer, texts: Sequence[str], pairs: Sequence[str] | None = None, *, maximum: int, cut: bool
+) -> list[Reading]:
+    """Each text, or each pair of texts, with what the tokenizer's layout puts around them.
+
+    `maximum` counts all ids. What is longer is flagged, and stays whole unless `cut` asks for its beginning alone: of a
+    pair's texts the longer one is cut first.
+    """
+    layout, firsts = tokenizer.layout, tokenizer.spans(texts)
+    if pairs is None:
+        room = _room(layout, maximum, pair=False)
+        return [
+            _read(layout, _head(first, room, cut=cut), None, over=len(first.ids) > room) for first in firsts
+        ]
+    room, readings = _room(layout, maximum, pair=True), []
+    for first, second in zip(firsts, tokenizer.spans(pairs), strict=True):
+        one, other = len(first.ids), len(second.ids)
+        shorter = min(one, other, room // 2)
+        over = one + other > room
+        first = _head(first, max(shorter, room - other), cut=cut)
+        second = _head(second, room - len(first.ids), cut=cut)
+        readings.append(_read(layout, first, second, over=over))
+    return readings
+
+
+def read_windows(tokenizer: Tokenizer, first: str, second: str, *, length: int, stride: int) -> list[Reading]:
+    """A pair as often as it takes to read all of the second text: windows of `length` ids, each of which begins with the
+    last `stride` of the second text's ids in the one before (Devlin et al. 2019, section 4.2, its published code).
+
+    Raises UserError where the first text leaves no room.
+    """
+    one, other = tokenizer.spans([first, second])
+    room = _room(tokenizer.layout, length, pair=True) - len(one.ids)
+    if room <= stride:
+        raise UserError(
+            f"{first[:40]!r}… has {len(one.ids)} tokens, which leaves no room for a text in windows of {length} that "
+            f"overlap by {stride}"
+        )
+    starts = range(0, max(1, len(other.ids) - stride), room - stride)
+    parts = [Spans(other.ids[at : at + room], other.offsets[at : at + room]) for at in starts]
+    return [_read(tokenizer.layout, one, part, over=False) for part in parts]
+
+
+def _room(layout: Layout, maximum: int, *, pair: bool) -> int:
+    room = maximum - len(layout.before) - len(layout.after) - (len(layout.between) if pair else 0)
+    if room < 2:
+        raise ValueError(f"a maximum of {maximum} ids leaves no room for text")
+    return room
+
+
+def _head(spans: Spans, room: int, *, cut: bool) -> Spans:
+    return Spans(spans.ids[:room], spans.offsets[:room]) if cut else spans
+
+
+def _read(layout: Layout, first: Spans, second: Spans | None, *, over: bool) -> Reading:
+    parts = [(layout.before, 0, 0, None), (first.ids, 0, 1, first.offsets)]
+    if second is not None:
+        parts += [(layout.between, 0, 0, None), (second.ids, 1, 2, second.offsets)]
+    parts.append((layout.after, int(second is not None), 0, None))
+    reading = Reading([], [], [], [], over)
+    for ids, segment, text, offsets in parts:
+        reading.ids.extend(ids)
+        reading.segments.extend([segment] * len(ids))
+        reading.texts.extend([text] * len(ids))
+        reading.offsets.extend(offsets or [(0, 0)] * len(ids))
+    return reading

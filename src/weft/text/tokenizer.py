@@ -5,16 +5,21 @@ import json
 from collections.abc import Sequence
 from functools import cached_property
 from pathlib import Path
-from typing import Self
+from typing import NamedTuple, Self
 
 import tokenizers
 
 from weft.errors import UserError
 
-__all__ = ["SPECIAL_TOKENS", "Tokenizer"]
+__all__ = ["SPECIAL_TOKENS", "Layout", "Spans", "Tokenizer"]
 
 SPECIAL_TOKENS = ("<pad>", "<s>", "</s>", "<unk>")
 """The first ids of every tokenizer that weft trains, in this order."""
+
+_BERT_TOKENS = ("[PAD]", "[CLS]", "[SEP]", "[UNK]")
+"""The same as BERT calls them (Devlin et al. 2019)."""
+
+_MASKS = ("<mask>", "[MASK]")
 
 _FILE = "tokenizer.json"
 _VECTORS_FILE = "tokenizer_vectors.json"
@@ -32,6 +37,21 @@ _PROBES = (
 """Texts whose ids are kept beside a tokenizer, together with some of its own pieces."""
 
 
+class Spans(NamedTuple):
+    """The ids of a text, and for each the characters (begin, end) that it stands for, white space left out."""
+
+    ids: list[int]
+    offsets: list[tuple[int, int]]
+
+
+class Layout(NamedTuple):
+    """What stands around a text that is read, and around two: before A between B after."""
+
+    before: tuple[int, ...]
+    between: tuple[int, ...]
+    after: tuple[int, ...]
+
+
 class Tokenizer:
     """Text to ids and back; what is special is never read from text and never cut or padded here.
 
@@ -39,9 +59,11 @@ class Tokenizer:
     """
 
     def __init__(self, backend: tokenizers.Tokenizer) -> None:
-        missing = [token for token in SPECIAL_TOKENS if backend.token_to_id(token) is None]
+        names = _BERT_TOKENS if backend.token_to_id(_BERT_TOKENS[1]) is not None else SPECIAL_TOKENS
+        missing = [token for token in names if backend.token_to_id(token) is None]
         if missing:
             raise UserError(f"the tokenizer lacks the special tokens {', '.join(missing)}")
+        self._pad, self._start, self._end, self._unknown = names
         # A file from elsewhere may ask for these, and `</s>` in a text would end it.
         backend.no_truncation()
         backend.no_padding()
@@ -57,22 +79,47 @@ class Tokenizer:
     @cached_property
     def pad_id(self) -> int:
         """What fills the short rows of a batch."""
-        return self._special("<pad>")
+        return self._special(self._pad)
 
     @cached_property
     def bos_id(self) -> int:
-        """What a decoder starts from."""
-        return self._special("<s>")
+        """What a decoder starts from, and what stands before a text that is read."""
+        return self._special(self._start)
 
     @cached_property
     def eos_id(self) -> int:
         """What ends a sequence."""
-        return self._special("</s>")
+        return self._special(self._end)
 
     @cached_property
     def unk_id(self) -> int:
         """What stands for anything the vocabulary cannot spell."""
-        return self._special("<unk>")
+        return self._special(self._unknown)
+
+    @cached_property
+    def mask_id(self) -> int | None:
+        """What hides a token; None where there is no such token."""
+        return next((id_ for name in _MASKS if (id_ := self.token_id(name)) is not None), None)
+
+    @cached_property
+    def layout(self) -> Layout:
+        """What stands around texts that are read: what the tokenizer's own file says, else <s> A </s> B </s>.
+
+        Raises UserError where the file says what a layout cannot.
+        """
+        if self._backend.post_processor is None:
+            return Layout((self.bos_id,), (self.eos_id,), (self.eos_id,))
+        plain = self._backend.encode("a", add_special_tokens=False).ids
+        single, pair = (self._backend.encode(*texts).ids for texts in (("a",), ("a", "a")))
+        places = [at for at in range(len(single)) if single[at : at + len(plain)] == plain]
+        before = tuple(single[: places[0]]) if places else ()
+        after = tuple(single[len(before) + len(plain) :])
+        between = tuple(pair[len(before) + len(plain) : len(pair) - len(plain) - len(after)])
+        if [*before, *plain, *after] != single or [*before, *plain, *between, *plain, *after] != pair:
+            raise UserError(
+                f"the tokenizer puts {single} for {plain}, and {pair} for two of these: weft cannot do that"
+            )
+        return Layout(before, between, after)
 
     @cached_property
     def fingerprint(self) -> str:
@@ -87,6 +134,31 @@ class Tokenizer:
         except TypeError:
             _refuse_half_characters(texts)
             raise
+
+    def spans(self, texts: Sequence[str]) -> list[Spans]:
+        """The same ids, each with its place in the text."""
+        try:
+            encodings = self._backend.encode_batch(list(texts), add_special_tokens=False)
+        except TypeError:
+            _refuse_half_characters(texts)
+            raise
+        return [
+            Spans(encoding.ids, [_trimmed(text, *offset) for offset in encoding.offsets])
+            for text, encoding in zip(texts, encodings, strict=True)
+        ]
+
+    def masked(self, text: str) -> list[int]:
+        """The ids of a text in which the mask, as <mask> or [MASK], hides a word."""
+        mask = next((name for name in _MASKS if self.token_id(name) is not None), None)
+        if mask is None:
+            raise UserError("the model's tokenizer has no mask: it was not trained to fill in words")
+        for name in _MASKS:
+            text = text.replace(name, mask)
+        self._backend.encode_special_tokens = False
+        try:
+            return self._backend.encode(text, add_special_tokens=False).ids
+        finally:
+            self._backend.encode_special_tokens = True
 
     def decode(self, sequences: Sequence[Sequence[int]]) -> list[str]:
         """The text of each sequence of ids; special tokens are left out."""
@@ -173,6 +245,19 @@ class Tokenizer:
         samples = self.decode([ids[start :: max(1, len(ids) // 12)][:24] for start in range(4)])
         texts = [*_PROBES, *samples]
         return list(zip(texts, self.encode(texts), strict=True))
+
+
+def _trimmed(text: str, begin: int, end: int) -> tuple[int, int]:
+    """A piece's characters without the white space around them.
+
+    >>> _trimmed("a dog ", 1, 6)
+    (2, 5)
+    """
+    while begin < end and text[begin].isspace():
+        begin += 1
+    while begin < end and text[end - 1].isspace():
+        end -= 1
+    return begin, end
 
 
 def _read_backend(path: Path) -> tokenizers.Tokenizer:

@@ -19,7 +19,7 @@ from weft.runs.checkpoints import latest_checkpoint, load_checkpoint, save_check
 from weft.runs.folder import update_folder
 from weft.runs.state import flatten_state, unflatten_state
 from weft.runs.tensors import MODEL, load_tensors, save_tensors
-from weft.tasks.task import Batch, Task, Validation
+from weft.tasks.task import Batch, Task, Validation, Worth
 from weft.training.average import Average
 from weft.training.curves import draw_curves
 from weft.training.metrics import METRICS, Metrics
@@ -44,7 +44,7 @@ NAMED = 5  # of the examples of a batch that went wrong
 
 
 class Result(NamedTuple):
-    """How a run ended: `kept` says which weights are the model's, by their loss on the held-out examples."""
+    """How a run ended: `kept` says which weights are the model's, by what they are worth on the held-out examples."""
 
     steps: int
     loss: float | None
@@ -89,7 +89,7 @@ class Trainer:
         self.average = Average()
         self.done = 0  # steps
         self.tokens = 0
-        self.best_loss: float | None = None
+        self.best: Worth | None = None  # of the weights that validated best
         self.without_gain = 0
         self.metrics: Metrics | None = None
 
@@ -142,7 +142,7 @@ class Trainer:
         rate = learning_rate(step, self.config, self.plan)
         for optimizer in self.optimizers.values():
             for group in optimizer.param_groups:
-                group["lr"] = rate
+                group["lr"] = rate * group["scale"]
         rows = self.batches.batch(step)
         parts = self._parts(rows)
         counts = self._counts(rows, parts)
@@ -250,10 +250,10 @@ class Trainer:
         self.pace.seconds_per_validation = time.monotonic() - begin
         if found is None:
             return True
-        better = self.best_loss is None or found.loss < self.best_loss
+        better = self.best is None or found.worth > self.best
         self.without_gain = 0 if better else self.without_gain + 1
         if better:
-            self.best_loss = found.loss
+            self.best = found.worth
             self._keep(MODEL, self.model.state_dict())
         if self.metrics is not None:
             self.metrics.validation(
@@ -262,7 +262,7 @@ class Trainer:
         self.reporter.validation(self.done, found.loss, found.scores, better)
         if self.without_gain == OVERFITTING:
             self.reporter.message(
-                f"the validation loss has not fallen in {OVERFITTING} validations: the model begins to learn the training "
+                f"no gain in {OVERFITTING} validations: the model begins to learn the training "
                 "text by heart (the best weights are kept)"
             )
         if self.config.patience is not None and self.without_gain >= self.config.patience:
@@ -289,11 +289,11 @@ class Trainer:
         if self.average.count > 1:
             self.average.put_into(self.model)
             averaged = self._measure(scored=0)
-            if found is None or (averaged is not None and averaged.loss <= found.loss):
+            if found is None or (averaged is not None and averaged.worth >= found.worth):
                 kept, found = "average", averaged
             else:
                 self.model.load_state_dict(last)
-        if found is not None and self.best_loss is not None and self.best_loss < found.loss:
+        if found is not None and self.best is not None and self.best > found.worth:
             kept = "best"
             self.model.load_state_dict(
                 load_tensors(self.folder / MODEL, {name: tensor.shape for name, tensor in last.items()})
@@ -321,7 +321,7 @@ class Trainer:
         state: dict[str, Any] = {
             "step": self.done,
             "tokens": self.tokens,
-            "best_loss": self.best_loss,
+            "best": None if self.best is None else list(self.best),
             "without_gain": self.without_gain,
             "averaged": self.average.count,
             "pace": self.pace.state(),
@@ -345,7 +345,8 @@ class Trainer:
         self.average.count = state["averaged"]
         self.average.tensors = {name: tensor.to(self.device) for name, tensor in averaged.items()}
         self.done, self.tokens = state["step"], state["tokens"]
-        self.best_loss, self.without_gain = state["best_loss"], state["without_gain"]
+        self.best = None if state["best"] is None else Worth(*state["best"])
+        self.without_gain = state["without_gain"]
         self.pace.load(state["pace"])
         self.reporter.message(f"resumed at step {self.done:,}")
 

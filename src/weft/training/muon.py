@@ -2,10 +2,10 @@
 
 from collections import defaultdict
 from collections.abc import Iterable
+from typing import Any
 
 import torch
 from torch import Tensor
-from torch.nn import Parameter
 
 __all__ = ["Muon", "orthogonalise"]
 
@@ -43,7 +43,7 @@ class Muon(torch.optim.Optimizer):
 
     def __init__(
         self,
-        params: Iterable[Parameter],
+        params: Iterable[dict[str, Any]],
         *,
         lr: float,
         momentum: float = 0.95,

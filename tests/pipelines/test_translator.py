@@ -11,8 +11,8 @@ import torch
 from weft.config import ModelConfig, TranslatorConfig
 from weft.errors import UserError
 from weft.models.seq2seq import Seq2Seq
+from weft.pipelines.translator import Translation, Translator
 from weft.text.training import train_tokenizer
-from weft.translator import Translation, Translator
 
 WORDS = ["dog", "cat", "house", "green", "runs", "sees", "Dog"]
 

@@ -1,0 +1,12 @@
+"""Trained models in use: text in, answers out."""
+
+from collections.abc import Callable, Mapping
+from types import MappingProxyType
+from typing import Any
+
+from weft.pipelines.translator import Translator
+
+__all__ = ["PIPELINES"]
+
+PIPELINES: Mapping[str, Callable[..., Any]] = MappingProxyType({"translate": Translator})
+"""By the task of a folder's config.json: made from it, with `model`, `tokenizer` and `precision`."""

@@ -1,0 +1,65 @@
+"""A model's folder and the model: its configuration, its weights and its tokenizer."""
+
+import json
+from pathlib import Path
+from typing import NamedTuple
+
+import torch
+
+from weft.config import FOLDERS, FolderConfig, ReaderConfig
+from weft.errors import UserError
+from weft.families.marian_tokenizer import MarianTokenizer
+from weft.models.encoder import Encoder
+from weft.models.seq2seq import Seq2Seq
+from weft.overrides import validate
+from weft.runs.folder import read_manifest, verify
+from weft.runs.tensors import load_tensors
+from weft.text.tokenizer import Tokenizer
+
+__all__ = ["CONFIG", "Saved", "load_saved", "make_model", "read_config", "shapes"]
+
+CONFIG = "config.json"  # what the model is
+
+
+class Saved(NamedTuple):
+    """What a folder holds, loaded."""
+
+    config: FolderConfig
+    model: Seq2Seq | Encoder
+    tokenizer: Tokenizer | MarianTokenizer
+
+
+def read_config(folder: Path) -> FolderConfig:
+    """What the model in a folder is; its files' names and sizes are checked."""
+    read_manifest(folder)
+    path = folder / CONFIG
+    if not path.exists():
+        raise UserError(f"{folder}: the run has not got as far as a model: weft train --resume {folder}")
+    config = json.loads(path.read_text("utf-8"))
+    if config.get("task") not in FOLDERS:
+        raise UserError(
+            f"{path}: a model for {config.get('task')!r}, which this weft does not know: update weft"
+        )
+    return validate(FOLDERS[config["task"]], config)
+
+
+def make_model(config: FolderConfig) -> Seq2Seq | Encoder:
+    """The model that a configuration describes, its weights drawn anew."""
+    if not isinstance(config, ReaderConfig):
+        return Seq2Seq(config.model)
+    return Encoder(config.model, heads=config.heads, labels=config.outputs, pooling=config.pooling)
+
+
+def shapes(model: torch.nn.Module) -> dict[str, torch.Size]:
+    """The names and shapes of a model's weights."""
+    return {name: tensor.shape for name, tensor in model.state_dict().items()}
+
+
+def load_saved(folder: Path) -> Saved:
+    """The model in a folder, in float32 on the CPU; every file is checked against its checksum."""
+    verify(folder)
+    config = read_config(folder)
+    model = make_model(config)
+    model.load_state_dict(load_tensors(folder, shapes(model)))
+    marian = (folder / "source.spm").exists()
+    return Saved(config, model.eval(), MarianTokenizer.load(folder) if marian else Tokenizer.load(folder))

@@ -1,0 +1,125 @@
+"""What the tasks that read have in common: where a run begins, what is held out, and how texts become batches."""
+
+from collections.abc import Iterable, Iterator, Sequence
+from functools import cache
+from itertools import groupby
+from typing import TypeVar
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from weft.config import HeadName, ModelConfig, ReaderConfig, ReadingRun
+from weft.data.batches import collate
+from weft.data.files import at_home
+from weft.errors import UserError
+from weft.exchange import load_any
+from weft.models.encoder import Encoder
+from weft.nn.heads import Pooling
+from weft.nn.masks import Mask
+from weft.saved import Saved
+from weft.tasks.masking import MASK
+from weft.tasks.task import Batch
+from weft.text.encode import Reading
+from weft.text.tokenizer import Tokenizer
+from weft.text.training import train_tokenizer
+
+__all__ = [
+    "Beginning",
+    "collate_readings",
+    "equal_lengths",
+    "hold_out",
+    "load_start",
+    "read_states",
+]
+
+Example = TypeVar("Example")
+
+ANSWERS = (
+    "classify",
+    "tag",
+    "answer",
+    "next",
+)  # heads that answer one question, and are learned anew for another
+
+
+@cache
+def load_start(path: str) -> Saved:
+    """The encoder in a folder, weft's or Hugging Face's, that a run begins with."""
+    saved = load_any(at_home(path))
+    if not isinstance(saved.config, ReaderConfig) or not isinstance(saved.tokenizer, Tokenizer):
+        raise UserError(
+            f"{path}: a model for the task {saved.config.task}, where an encoder is needed to begin with"
+        )
+    return saved
+
+
+class Beginning:
+    """What a run begins with: nothing, or the model of a folder."""
+
+    def __init__(self, run: ReadingRun) -> None:
+        self.run = run
+        self.saved = None if run.from_checkpoint is None else load_start(run.from_checkpoint)
+
+    @property
+    def family(self) -> str:
+        """What a model of this run is to others: what it was, or weft's own."""
+        return "weft" if self.saved is None else self.saved.config.family
+
+    def make_tokenizer(self, texts: Iterable[str]) -> Tokenizer:
+        """The folder's; or the one that the configuration names; or one trained on the texts, with a mask in it."""
+        if self.saved is not None:
+            assert isinstance(self.saved.tokenizer, Tokenizer)
+            return self.saved.tokenizer
+        config = self.run.tokenizer
+        if config.path is not None:
+            return Tokenizer.adopt(at_home(config.path), special=[MASK])
+        return train_tokenizer(texts, kind=config.kind, size=config.size, special=[MASK])
+
+    def make_model(
+        self, config: ModelConfig, *, heads: Sequence[HeadName], labels: int, pooling: Pooling
+    ) -> Encoder:
+        """A model with the folder's weights, but for heads that answer another question."""
+        model = Encoder(config, heads=heads, labels=labels, pooling=pooling)
+        if self.saved is not None:
+            own, theirs = model.state_dict(), self.saved.model.state_dict()
+            anew = tuple(f"heads.{name}." for name in ANSWERS)
+            taken = {name: theirs[name] for name in own.keys() & theirs.keys() if not name.startswith(anew)}
+            model.load_state_dict(own | taken)
+        return model
+
+
+def hold_out(examples: Sequence[Example], *, share: float, seed: int) -> tuple[list[Example], list[Example]]:
+    """The examples without a share of them, and that share: drawn by the seed, at least one, in their order."""
+    generator = torch.Generator().manual_seed(seed)
+    count = max(1, round(share * len(examples)))
+    held = set(torch.randperm(len(examples), generator=generator)[:count].tolist())
+    return (
+        [example for number, example in enumerate(examples) if number not in held],
+        [example for number, example in enumerate(examples) if number in held],
+    )
+
+
+def collate_readings(readings: Sequence[Reading], *, pad: int) -> Batch:
+    """ids (B, T) and segments (B, T), filled up at the end."""
+    ids = collate([reading.ids for reading in readings], pad_id=pad)
+    segments = collate([reading.segments for reading in readings], pad_id=0)
+    return {"ids": torch.from_numpy(ids), "segments": torch.from_numpy(segments)}
+
+
+def read_states(model: Encoder, batch: Batch) -> tuple[Tensor, Tensor | None]:
+    """Hidden states (B, T, D) of a batch, and which tokens are real (None: all)."""
+    keep: Tensor | None = batch["ids"] != model.config.special.pad
+    if keep is not None and bool(keep.all()):
+        keep = None
+    segments = batch["segments"].clamp(max=max(0, model.config.segments - 1))
+    return model(batch["ids"], segments=segments, mask=Mask(keep=keep)), keep
+
+
+def equal_lengths(lengths: Sequence[int], *, tokens: int) -> Iterator[NDArray[np.int64]]:
+    """The numbers of texts that can be read together without padding, the longest first, up to so many tokens."""
+    order = sorted(range(len(lengths)), key=lambda number: -lengths[number])
+    for length, numbers in groupby(order, key=lambda number: lengths[number]):
+        rows = np.array(list(numbers))
+        yield from np.array_split(rows, -(-len(rows) * length // tokens))
