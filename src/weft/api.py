@@ -15,7 +15,7 @@ from weft.nn.inference import Precision, choose_precision, convert
 from weft.overrides import load_settings
 from weft.pipelines import PIPELINES
 from weft.pipelines.translator import Evaluation, Translation, Translator
-from weft.preparation import DATA, RUN, check, placed, prepare, prospect, read_run, refuse_large
+from weft.preparation import DATA, RUN, check, find_problem, placed, prepare, prospect, read_run, refuse_large
 from weft.runs.claim import claim, give_back
 from weft.runs.folder import REQUEST, read_manifest, update_folder
 from weft.runs.log import read_log
@@ -55,23 +55,25 @@ def train(
     steps: int | None = None,
     epochs: float | None = None,
     seed: int | None = None,
-    from_language: str | None = None,
-    to_language: str | None = None,
     columns: str | Sequence[str] | None = None,
     preset: str | None = None,
+    from_checkpoint: str | Path | None = None,
     config: str | Path | None = None,
     overrides: Mapping[str, Any] | str | Sequence[str] = (),
     device: str | None = None,
     report: Reporter | None = None,
+    **options: Any,
 ) -> Result:
     """Train a model and leave it in the folder `out`.
 
     `train` and `valid` are patterns or files, and `columns` names or "en,de", as the command line takes them; the run's
-    length is one of `minutes`, `steps` and `epochs`. Settings come from a preset (by default the one that suits the data
-    and the time), then from the file `config`, then from `overrides`, then from the arguments here. A UserError before
-    the first step leaves the folder as it was.
+    length is one of `minutes`, `steps` and `epochs`. `from_checkpoint` is the folder of an encoder to begin with. Settings
+    come from a preset (by default the one that suits the data and the time), then from the file `config`, then from
+    `overrides`, then from the arguments here. `options` are the task's own settings, such as `from_language` for
+    "translate" and `text_column` for "classify". A UserError before the first step leaves the folder as it was.
     """
     began = time.monotonic()
+    problem = find_problem(task)
     given: dict[str, Any] = {
         "task": task,
         "data.train": _listed(train),
@@ -81,8 +83,8 @@ def train(
         "train.steps": steps,
         "train.epochs": epochs,
         "train.seed": seed,
-        "translate.from_language": from_language,
-        "translate.to_language": to_language,
+        "from_checkpoint": None if from_checkpoint is None else str(from_checkpoint),
+        **{f"{problem.table}.{name}": value for name, value in options.items()},
     }
     settings = load_settings(config, overrides)
     settings = settings.over({key: value for key, value in given.items() if value is not None})
@@ -134,6 +136,16 @@ def load(
     chosen = choose_precision(precision, width=config.model.width, device=where)
     model = convert(model.to(where), chosen)
     return PIPELINES[config.task](config, model=model, tokenizer=tokenizer, precision=chosen)
+
+
+def load_for(
+    task: str, path: str | Path, *, device: str | None = None, precision: Precision | Literal["auto"] = "auto"
+) -> Any:
+    """The model in a folder, which has to be for this task: a UserError says what it is for."""
+    there = read_config(Path(path)).task
+    if there != task:
+        raise UserError(f"{path}: a model for the task {there}, where one for {task} is needed")
+    return load(path, device=device, precision=precision)
 
 
 def info(path: str | Path) -> dict[str, Any]:

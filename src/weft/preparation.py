@@ -18,14 +18,24 @@ from weft.runs.folder import REQUEST, update_folder
 from weft.saved import CONFIG, Saved
 from weft.tasks import PROBLEMS
 from weft.tasks.reading import load_start
-from weft.tasks.task import Task
+from weft.tasks.task import Problem, Task
 from weft.text.tokenizer import Tokenizer
 from weft.training.estimate import estimate_step
 from weft.training.loop import Trainer
 from weft.training.report import Reporter
 from weft.training.schedule import Plan
 
-__all__ = ["DATA", "RUN", "check", "placed", "prepare", "prospect", "read_run", "refuse_large"]
+__all__ = [
+    "DATA",
+    "RUN",
+    "check",
+    "find_problem",
+    "placed",
+    "prepare",
+    "prospect",
+    "read_run",
+    "refuse_large",
+]
 
 RUN = "run.json"  # what came of the request: the resolved configuration, which alone reproduces the run
 DATA = "data"
@@ -180,12 +190,15 @@ def _special(tokenizer: Tokenizer) -> SpecialTokens:
     )
 
 
+def find_problem(task: str) -> type[Problem]:
+    """What there is for a task of this name; a UserError names those there are."""
+    if task not in PROBLEMS:
+        raise UserError(f'no task "{task}"{suggest(str(task), PROBLEMS)} (there are: {", ".join(PROBLEMS)})')
+    return PROBLEMS[task]
+
+
 def check(settings: Settings, preset: str | None) -> None:
     """Find what is wrong with settings before anything is read or written."""
-    task = settings.get("task")
-    if task not in PROBLEMS:
-        known = ", ".join(PROBLEMS)
-        raise UserError(f'no task "{task}"{suggest(str(task), PROBLEMS)} (there are: {known})')
     _resolve(settings, preset, tokenizer=None)
 
 
@@ -199,4 +212,6 @@ def placed(settings: Settings) -> Settings:
         places["tokenizer.path"] = absolute(str(path))
     if (start := settings.get("from_checkpoint")) is not None:
         places["from_checkpoint"] = absolute(str(start))
+    if (names := settings.get("classify", {}).get("label_names")) is not None:
+        places["classify.label_names"] = absolute(str(names))
     return settings.over(places)

@@ -1,17 +1,32 @@
-"""`weft evaluate`: BLEU and chrF on test data."""
+"""`weft evaluate`: how good a model is on test data."""
 
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 from cyclopts import App, Parameter
 
 from weft.cli.options import Device, From, Json, Precision, To
-from weft.cli.output import print_facts, print_json
+from weft.cli.output import print_facts, print_json, print_table
 from weft.cli.problems import warn
+from weft.errors import UserError
 
 __all__ = ["app"]
 
 app = App(name="evaluate")
+
+# What each task's measuring takes besides the data.
+OPTIONS = {
+    "translate": ("from_language", "to_language", "columns", "beams"),
+    "classify": ("columns", "text_column", "label_column"),
+}
+NAMES = {
+    "from_language": "--from",
+    "to_language": "--to",
+    "columns": "--columns",
+    "text_column": "--text-column",
+    "label_column": "--label-column",
+    "beams": "--beam",
+}
 
 
 @app.default
@@ -19,18 +34,20 @@ def evaluate(
     run: Path,
     /,
     *,
-    data: Annotated[list[str], Parameter(help="Test data: 'test.{de,en}', quoted, or a table.")],
+    data: Annotated[list[str], Parameter(help="Test data, in the forms that training takes.")],
     from_language: From = None,
     to_language: To = None,
-    columns: Annotated[str | None, Parameter(help="Names for a table's columns, as in en,de.")] = None,
+    columns: Annotated[str | None, Parameter(help="Names for a table's columns, in their order.")] = None,
+    text_column: Annotated[str | None, Parameter(help="A classifier's text, if not where it was.")] = None,
+    label_column: Annotated[str | None, Parameter(help="A classifier's label, if not where it was.")] = None,
     beam: Annotated[int | None, Parameter(help="How many hypotheses to keep: 1 is greedy.")] = None,
     device: Device = None,
     precision: Precision = "auto",
     as_json: Json = False,
 ) -> None:
-    """Translate test data and compare: sacreBLEU's BLEU and chrF, with their signatures.
+    """Measure a model on test data, as its task is measured: BLEU and chrF, accuracy and macro F1, entity F1, exact match.
 
-    A pair with an empty side is left out, counted and named on standard error.
+    What cannot be measured is left out, counted and named on standard error.
 
     Parameters
     ----------
@@ -39,18 +56,42 @@ def evaluate(
     """
     from weft.api import load
 
-    translator = load(run, device=device, precision=precision)
-    found = translator.evaluate(
-        data,
-        from_language=from_language,
-        to_language=to_language,
-        columns=columns.split(",") if columns else None,
-        beams=beam,
-    )
+    model = load(run, device=device, precision=precision)
+    options = {
+        "from_language": from_language,
+        "to_language": to_language,
+        "columns": columns.split(",") if columns else None,
+        "text_column": text_column,
+        "label_column": label_column,
+        "beams": beam,
+    }
+    given = {name: value for name, value in options.items() if value is not None}
+    unknown = set(given) - set(OPTIONS.get(model.config.task, ()))
+    if unknown:
+        raise UserError(f"a model for the task {model.config.task} is measured without {NAMES[min(unknown)]}")
+    found = model.evaluate(data, **given)
     if as_json:
         print_json(found)
     else:
-        facts = found._asdict() | {"exact": f"{found.exact:.1%}"}
-        print_facts({name: value for name, value in facts.items() if name != "left_out"})
+        report(found._asdict())
     for line in found.left_out:
         warn(f"weft: warning: {line}")
+
+
+def report(found: dict[str, Any]) -> None:
+    """An evaluation for people: figures, then a line for each label, then what was taken for what."""
+    facts = {**found.pop("figures", {}), **found}
+    if "exact" in facts and "direction" in facts:
+        facts["exact"] = f"{facts['exact']:.1%}"
+    tables = {name: facts.pop(name, None) for name in ("left_out", "per_label", "confusion")}
+    labels = facts.pop("labels", ())
+    print_facts(facts)
+    if tables["per_label"]:
+        rows = [{"label": label, **figures} for label, figures in tables["per_label"].items()]
+        print_table(rows, title="Labels")
+    if tables["confusion"]:
+        rows = [
+            {"true label": label, **dict(zip(labels, counts, strict=True))}
+            for label, counts in zip(labels, tables["confusion"], strict=True)
+        ]
+        print_table(rows, title="What each was taken for")

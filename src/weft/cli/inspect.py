@@ -37,10 +37,10 @@ def inspect(
     text
         The text to translate, quoted.
     """
-    from weft.api import load
+    from weft.api import load_for
 
     refuse_existing(out, overwrite=overwrite)
-    translator = load(run, device=device, precision="float32")
+    translator = load_for("translate", run, device=device, precision="float32")
     answer = translator.inspect(
         text, out=out, from_language=from_language, to_language=to_language, beams=beam
     )

@@ -5,8 +5,9 @@ import signal
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager, redirect_stdout
+from dataclasses import dataclass, fields
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Literal
 
 from cyclopts import App, Group, Parameter
 
@@ -30,7 +31,7 @@ app = App(name="train", help="Train a model on your own text, or go on with a ru
 
 @app.default
 def resume(*, resume: Path | None = None, device: Device = None, as_json: Json = False) -> None:
-    """Train a model: `weft train translate --help` tells how. Go on with a run: `weft train --resume RUN`.
+    """Train a model: `weft train TASK --help` tells how, for each task. Go on with a run: `weft train --resume RUN`.
 
     Parameters
     ----------
@@ -48,47 +49,23 @@ def resume(*, resume: Path | None = None, device: Device = None, as_json: Json =
         lambda report: go_on(resume, device=device, report=report),
         out=resume,
         as_json=as_json,
-        then=use(resume),
+        then=f"Next: weft info {resume}",
     )
 
 
-@app.command
-def translate(
-    *,
-    train: Annotated[list[str] | None, Parameter(group=DATA)] = None,
-    valid: Annotated[list[str] | None, Parameter(group=DATA)] = None,
-    from_language: Annotated[str | None, Parameter(name="--from", group=DATA)] = None,
-    to_language: Annotated[str | None, Parameter(name="--to", group=DATA)] = None,
-    columns: Annotated[str | None, Parameter(group=DATA)] = None,
-    out: Annotated[Path, Parameter(group=RUN)],
-    minutes: Annotated[float | None, Parameter(group=RUN)] = None,
-    steps: Annotated[int | None, Parameter(group=RUN)] = None,
-    epochs: Annotated[float | None, Parameter(group=RUN)] = None,
-    preset: Annotated[str | None, Parameter(group=RECIPE)] = None,
-    config: Annotated[Path | None, Parameter(group=RECIPE)] = None,
-    override: Annotated[list[str] | None, Parameter(name="--set", group=RECIPE)] = None,
-    seed: Annotated[int | None, Parameter(group=RECIPE)] = None,
-    device: Annotated[Device, Parameter(group=OTHER)] = None,
-    as_json: Annotated[Json, Parameter(group=OTHER)] = False,
-) -> None:
-    """Train a translator on parallel text.
-
-    Example: weft train translate --train 'data/train.{de,en}.gz' --valid 'data/val.{de,en}' --from de --to en
-    --out runs/de-en --minutes 12
+@Parameter(name="*")
+@dataclass(frozen=True, kw_only=True)
+class Asked:
+    """What a run of any task is asked for.
 
     Parameters
     ----------
     train
-        Parallel text: line-aligned files as one quoted pattern, 'train.{de,en}.gz', or a table (.tsv, .csv,
-        .jsonl, .parquet). May be given more than once.
+        Text to learn from. May be given more than once.
     valid
         Held-out text in the same forms, to choose the best weights by.
-    from_language
-        The source's language; without --from and --to the model learns all directions.
-    to_language
-        The language to translate into.
     columns
-        Names for the columns of a table without a header, as in en,de.
+        Names for the columns of a table without a header, in their order.
     out
         The folder for the run: a new one, or an empty one.
     minutes
@@ -106,34 +83,146 @@ def translate(
     seed
         For the weights and the order of the data.
     """
-    from weft.api import train as begin
 
-    def run(report: Watcher) -> "Result":
-        return begin(
-            "translate",
-            train=train,
-            valid=valid,
-            out=out,
-            minutes=minutes,
-            steps=steps,
-            epochs=epochs,
-            seed=seed,
-            from_language=from_language,
-            to_language=to_language,
-            columns=columns.split(",") if columns else None,
-            preset=preset,
-            config=config,
-            overrides=override or (),
-            device=device,
-            report=report,
+    train: Annotated[list[str] | None, Parameter(group=DATA)] = None
+    valid: Annotated[list[str] | None, Parameter(group=DATA)] = None
+    columns: Annotated[str | None, Parameter(group=DATA)] = None
+    out: Annotated[Path, Parameter(group=RUN)]
+    minutes: Annotated[float | None, Parameter(group=RUN)] = None
+    steps: Annotated[int | None, Parameter(group=RUN)] = None
+    epochs: Annotated[float | None, Parameter(group=RUN)] = None
+    preset: Annotated[str | None, Parameter(group=RECIPE)] = None
+    config: Annotated[Path | None, Parameter(group=RECIPE)] = None
+    override: Annotated[list[str] | None, Parameter(name="--set", group=RECIPE)] = None
+    seed: Annotated[int | None, Parameter(group=RECIPE)] = None
+    device: Annotated[Device, Parameter(group=OTHER)] = None
+    as_json: Annotated[Json, Parameter(group=OTHER)] = False
+
+    def begin(self, task: str, *, then: str, **options: object) -> None:
+        """Train, and show it; `options` are the task's own, of which None is not said."""
+        from weft.api import train
+
+        given = {field.name: getattr(self, field.name) for field in fields(self)}
+        as_json, overrides = given.pop("as_json"), given.pop("override")
+        given |= {name: value for name, value in options.items() if value is not None}
+        watch(
+            lambda report: train(task, **given, overrides=overrides or (), report=report),
+            out=self.out,
+            as_json=as_json,
+            then=then,
         )
 
-    watch(run, out=out, as_json=as_json, then=use(out))
+
+Start = Annotated[
+    Path | None,
+    Parameter(
+        name="--from-checkpoint",
+        group=RECIPE,
+        help="The folder of an encoder to begin with, weft's or Hugging Face's, in place of a preset.",
+    ),
+]
 
 
-def use(run: Path) -> str:
+@app.command
+def translate(
+    *,
+    asked: Asked,
+    from_language: Annotated[str | None, Parameter(name="--from", group=DATA)] = None,
+    to_language: Annotated[str | None, Parameter(name="--to", group=DATA)] = None,
+) -> None:
+    """Train a translator on parallel text: line-aligned files as one quoted pattern, or a table.
+
+    Example: weft train translate --train 'data/train.{de,en}.gz' --valid 'data/val.{de,en}' --from de --to en
+    --out runs/de-en --minutes 12
+
+    Parameters
+    ----------
+    from_language
+        The source's language; without --from and --to the model learns all directions.
+    to_language
+        The language to translate into.
+    """
+    options = {"from_language": from_language, "to_language": to_language}
+    asked.begin("translate", then=use("translate", asked.out), **options)
+
+
+@app.command
+def classify(
+    *,
+    asked: Asked,
+    text_column: Annotated[str | None, Parameter(group=DATA)] = None,
+    pair_column: Annotated[str | None, Parameter(group=DATA)] = None,
+    label_column: Annotated[str | None, Parameter(group=DATA)] = None,
+    label_until: Annotated[str | None, Parameter(group=DATA)] = None,
+    label_names: Annotated[Path | None, Parameter(group=DATA)] = None,
+    kind: Annotated[Literal["single", "multiple", "number"] | None, Parameter(group=DATA)] = None,
+    from_checkpoint: Start = None,
+) -> None:
+    """Train a classifier on labelled texts: a table, lines that begin with their label, or a file for each label.
+
+    Examples: weft train classify --train reviews.csv --text-column review --label-column stars --out runs/stars
+    --minutes 5; weft train classify --train positive=pos.txt --train negative=neg.txt --out runs/mood --minutes 5
+
+    Parameters
+    ----------
+    text_column
+        The column of the text: "text" unless it is said.
+    pair_column
+        The column of a second text, to be classified together with the first.
+    label_column
+        The column of the label: "label" unless it is said.
+    label_until
+        For lines without columns: the label is a line's first word, up to this, as ':' in "NUM:date When ...".
+    label_names
+        A file with the names of labels that are numbers from 1, a line each.
+    kind
+        One label for each text, several with commas between, or a number.
+    """
+    asked.begin(
+        "classify",
+        then=use("classify", asked.out),
+        text_column=text_column,
+        pair_column=pair_column,
+        label_column=label_column,
+        label_until=label_until,
+        label_names=None if label_names is None else str(label_names),
+        kind=kind,
+        from_checkpoint=from_checkpoint,
+    )
+
+
+@app.command
+def tag(*, asked: Asked, from_checkpoint: Start = None) -> None:
+    """Train a tagger of named entities: on CoNLL columns, or JSON Lines of texts with character spans.
+
+    Example: weft train tag --train train.conll --valid dev.conll --out runs/names --minutes 5
+    """
+    asked.begin("tag", then=use("tag", asked.out), from_checkpoint=from_checkpoint)
+
+
+@app.command
+def answer(*, asked: Asked, from_checkpoint: Start = None) -> None:
+    """Train a model to find the answers to questions in a text: on JSON in the shape of SQuAD 1.1 or 2.0.
+
+    Example: weft train answer --train train.json --valid dev.json --out runs/answers --from-checkpoint DIR --minutes 20
+    """
+    then = f'Next: weft answer {asked.out} --question "..." --context-file page.txt'
+    asked.begin("answer", then=then, from_checkpoint=from_checkpoint)
+
+
+@app.command(name="masked-lm")
+def masked_lm(*, asked: Asked, from_checkpoint: Start = None) -> None:
+    """Pretrain an encoder on plain text: it learns to say what hidden words were.
+
+    Example: weft train masked-lm --train 'corpus/*.txt' --out runs/encoder --preset small --minutes 20
+    """
+    then = f'Next: weft fill {asked.out} "... [MASK] ...", or --from-checkpoint {asked.out}'
+    asked.begin("masked-lm", then=then, from_checkpoint=from_checkpoint)
+
+
+def use(command: str, run: Path) -> str:
     """What to do with a trained model."""
-    return f'Next: weft translate {run} "..."'
+    return f'Next: weft {command} {run} "..."'
 
 
 def watch(run: Callable[[Watcher], "Result"], *, out: Path, as_json: bool, then: str = "") -> None:

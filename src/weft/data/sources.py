@@ -61,7 +61,12 @@ def absolute(spec: str) -> str:
 
     >>> absolute("hub:wmt14:de-en:train"), absolute("-"), absolute("/data/train.{de,en}")
     ('hub:wmt14:de-en:train', '-', '/data/train.{de,en}')
+    >>> absolute("positive=/data/pos.txt")
+    'positive=/data/pos.txt'
     """
+    label, equals, path = spec.partition("=")
+    if equals and "/" not in label and not at_home(spec).exists():
+        return f"{label}={absolute(path)}"
     here = str(Path.cwd())
     # Signs of a pattern in the folder's own name would be read as such.
     if spec == "-" or spec.startswith(_HUB) or "{" in here or glob.has_magic(here):

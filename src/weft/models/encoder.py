@@ -33,6 +33,7 @@ class Encoder(nn.Module):
     ) -> None:
         super().__init__()
         self.config = config
+        self.labels = labels
         self.pooling = pooling
         self.embedding = Embedding(config)
         self.segments = nn.Embedding(config.segments, config.width) if config.segments else None

@@ -4,9 +4,10 @@ from collections.abc import Callable, Mapping
 from types import MappingProxyType
 from typing import Any
 
+from weft.pipelines.classifier import Classifier
 from weft.pipelines.translator import Translator
 
 __all__ = ["PIPELINES"]
 
-PIPELINES: Mapping[str, Callable[..., Any]] = MappingProxyType({"translate": Translator})
+PIPELINES: Mapping[str, Callable[..., Any]] = MappingProxyType({"translate": Translator, "classify": Classifier})
 """By the task of a folder's config.json: made from it, with `model`, `tokenizer` and `precision`."""

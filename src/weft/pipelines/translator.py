@@ -1,7 +1,7 @@
 """A trained translator in use: text in, text out, measured and looked into."""
 
 import time
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import InitVar, dataclass
 from functools import cached_property
 from pathlib import Path
@@ -15,6 +15,7 @@ from weft.inspect import Text, alignment, attention, translation_groups, write_p
 from weft.models.seq2seq import Seq2Seq
 from weft.nn.inference import Precision
 from weft.overrides import validate
+from weft.pipelines.texts import checked_texts, kind_of
 from weft.tasks.parallel import read_parallel
 from weft.tasks.translate import Direction, language_tag, pick_direction, score
 from weft.text.encode import Encoded, encode_lines
@@ -135,7 +136,7 @@ class Translator:
         `search` takes any other field of SearchConfig. A source that is longer than the model takes is cut only with
         `truncate`; without it, it is refused, and the others are translated. A blank source has one, empty, translation.
         """
-        texts = _checked(text)
+        texts = checked_texts(text)
         direction = pick_direction(self.directions, from_language, to_language)
         sources = self._encode(texts, direction, cut=truncate)
         blank = [not each.strip() for each in texts]
@@ -205,7 +206,7 @@ class Translator:
     ) -> Translation:
         """Translate a text and write a page that shows all attention behind it."""
         if not isinstance(text, str):
-            raise UserError(f"a text is wanted, not {_kind(text)}")
+            raise UserError(f"a text is wanted, not {kind_of(text)}")
         if not text.strip():
             raise UserError("there is no text to translate, and nothing to look into")
         direction = pick_direction(self.directions, from_language, to_language)
@@ -308,35 +309,6 @@ class Translator:
         maps = attention(self.model, source, target_ids=target)
         tag = {0} if self.config.tags else set()
         return alignment(maps.cross, ignore={len(source) - 1} | tag)
-
-
-def _checked(text: str | Iterable[str]) -> list[str]:
-    """The texts to translate; a UserError where there is something else."""
-    if isinstance(text, str):
-        return [text]
-    if isinstance(text, bytes) or not isinstance(text, Iterable):
-        raise UserError(f"a text or a list of texts is wanted, not {_kind(text)}")
-    texts = list(text)
-    for place, each in enumerate(texts):
-        if not isinstance(each, str):
-            raise UserError(
-                f"a list of texts is wanted, and number {place}, counted from 0, is {_kind(each)}"
-            )
-    return texts
-
-
-def _kind(value: object) -> str:
-    """What a value is, for an error.
-
-    >>> _kind(b"a"), _kind(None), _kind(5)
-    ('bytes: decode them', 'None', 'of type int')
-    """
-    match value:
-        case None:
-            return "None"
-        case bytes():
-            return "bytes: decode them"
-    return f"of type {type(value).__name__}"
 
 
 def _listed(words: Sequence[str]) -> Sequence[str]:

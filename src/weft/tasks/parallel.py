@@ -124,6 +124,7 @@ class TranslateProblem(Problem):
     """A translator's training, from parallel text."""
 
     config = TranslateRun
+    table = "translate"
     architecture = "seq2seq"
 
     def __init__(self, run: RunConfig) -> None:

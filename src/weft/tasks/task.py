@@ -44,10 +44,11 @@ class Validation(NamedTuple):
 class Problem(ABC):
     """What a run is about, before anything is encoded: its text, opened; its tokenizer, its model and its `Task`.
 
-    Made from a run's configuration, and anew each time the run goes on.
+    Made from a run's configuration, and anew each time the run goes on. `table` names the task's own settings in it.
     """
 
     config: ClassVar[type[RunConfig]]
+    table: ClassVar[str]
     architecture: ClassVar[str]
 
     @abstractmethod
@@ -129,6 +130,10 @@ class Task(ABC):
     @abstractmethod
     def validate(self, model: nn.Module, *, scored: int) -> Validation | None:
         """Loss on the held-out examples, and scores on so many of them, always the same; None if there are none."""
+
+    @abstractmethod
+    def settle(self, model: nn.Module) -> dict[str, bytes]:
+        """Files of the model's folder that only the trained model can tell, such as a threshold; often none."""
 
     @abstractmethod
     def place(self, row: int) -> str:

@@ -292,6 +292,9 @@ class Translate(Task):
         rows = used[_spread(len(used), count=min(scored, len(used)))]
         return Validation(total / count, self._scores(model, self.valid, rows) if len(rows) else {})
 
+    def settle(self, model: nn.Module) -> dict[str, bytes]:
+        return {}
+
     def _scores(self, model: Seq2Seq, table: PairTable, rows: NDArray[np.int64]) -> dict[str, float]:
         sources = [table.source(row, end=self.special.end).tolist() for row in rows]
         # A model that knows little yet would not end by itself.

@@ -2,7 +2,7 @@
 
 import math
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from contextlib import ExitStack
 from functools import partial
 from pathlib import Path
@@ -298,7 +298,7 @@ class Trainer:
             self.model.load_state_dict(
                 load_tensors(self.folder / MODEL, {name: tensor.shape for name, tensor in last.items()})
             )
-        self._keep(MODEL, self.model.state_dict())
+        self._keep(MODEL, self.model.state_dict(), beside=self._settle())
         found = self._measure(scored=self.task.held_out)
         return Result(
             steps=self.done,
@@ -310,10 +310,18 @@ class Trainer:
             padding=self.batches.padding(0),
         )
 
-    def _keep(self, name: str, tensors: dict[str, Tensor]) -> None:
+    def _settle(self) -> dict[str, bytes]:
+        if not self.world.leads:
+            return {}
+        self.model.eval()
+        return self.task.settle(self.model)
+
+    def _keep(
+        self, name: str, tensors: dict[str, Tensor], *, beside: Mapping[str, bytes] | None = None
+    ) -> None:
         if self.world.leads:
             write: Callable[[Path], None] = partial(save_tensors, tensors=tensors)
-            update_folder(self.folder, kind=self.kind, files={name: write})
+            update_folder(self.folder, kind=self.kind, files={name: write, **(beside or {})})
 
     def _save(self) -> None:
         if not self.world.leads:

@@ -1,0 +1,162 @@
+"""A trained classifier in use."""
+
+import time
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, NamedTuple, overload
+
+from weft.config import ClassifierConfig, ClassifyConfig
+from weft.data.sources import Report
+from weft.errors import UserError
+from weft.models.encoder import Encoder
+from weft.nn.inference import Precision
+from weft.overrides import validate
+from weft.pipelines.texts import checked_texts
+from weft.tasks.classify import encode, predict, probabilities, score, targets_of
+from weft.tasks.labelled import Labelled, read_labelled
+from weft.text.tokenizer import Tokenizer
+
+__all__ = ["Classification", "Classifier", "ClassifierEvaluation"]
+
+LIKELY = 0.5  # a label of several is given where it is likelier than not
+
+
+class Classification(NamedTuple):
+    """What a text is: its labels, one unless there may be several, and the calibrated probability of every label.
+
+    A `number` takes the labels' place where that is what the model predicts. `truncated`: only the beginning was read.
+    """
+
+    labels: tuple[str, ...]
+    probabilities: dict[str, float]
+    number: float | None
+    truncated: bool
+
+    @property
+    def label(self) -> str:
+        """The one label."""
+        if len(self.labels) != 1:
+            raise UserError(f"there are {len(self.labels)} labels: ask for .labels, or for .number")
+        return self.labels[0]
+
+
+class ClassifierEvaluation(NamedTuple):
+    """How good a classifier is on labelled texts.
+
+    `figures` are accuracy and macro F1, from 0 to 1, or of numbers the mean error and Pearson's correlation; `per_label`
+    has precision, recall and F1; `confusion` counts, for each true label in the order of `labels`, what was said.
+    """
+
+    figures: dict[str, float]
+    per_label: dict[str, dict[str, float]]
+    labels: tuple[str, ...]
+    confusion: list[list[int]] | None
+    texts: int
+    truncated: int
+    left_out: tuple[str, ...]
+    texts_per_second: float
+    precision: Precision
+
+
+class Classifier:
+    """A model, its tokenizer and the labels it knows."""
+
+    def __init__(
+        self,
+        config: ClassifierConfig,
+        *,
+        model: Encoder,
+        tokenizer: Tokenizer,
+        precision: Precision = "float32",
+    ) -> None:
+        self.config = config
+        self.model = model.eval()
+        self.tokenizer = tokenizer
+        self.precision = precision
+
+    @property
+    def labels(self) -> tuple[str, ...]:
+        """All labels that the model tells apart."""
+        return self.config.labels
+
+    @overload
+    def classify(self, text: str, *, pair: str | None = None) -> Classification: ...  # type: ignore[overload-overlap]
+    @overload
+    def classify(self, text: Sequence[str], *, pair: Sequence[str] | None = None) -> list[Classification]: ...
+    def classify(
+        self, text: str | Sequence[str], *, pair: str | Sequence[str] | None = None
+    ) -> Classification | list[Classification]:
+        """Classify a text or a list, whose order is kept; `pair` holds the second texts where there are such.
+
+        A text that is longer than the model takes is read as far as it goes, and flagged. Raises UserError for a text
+        that is blank.
+        """
+        texts = checked_texts(text)
+        pairs = None if pair is None else checked_texts(pair)
+        if (pairs is None) == self.config.pair or (pairs is not None and len(pairs) != len(texts)):
+            given = "none" if pairs is None else f"{len(pairs)}"
+            needed = f"{len(texts)}" if self.config.pair else "none"
+            raise UserError(f"the model takes {needed} second texts for {len(texts)}, not {given}")
+        examples = [
+            Labelled(first, None if pairs is None else pairs[number], (), str(number))
+            for number, first in enumerate(texts)
+        ]
+        for example in examples:
+            if not example.text.strip():
+                raise UserError(
+                    f"text {example.place}, counted from 0, is blank: there is nothing to classify"
+                )
+        answers = self._answer(examples)
+        return answers[0] if isinstance(text, str) else answers
+
+    def _answer(self, examples: Sequence[Labelled]) -> list[Classification]:
+        readings = encode(examples, self.tokenizer, maximum=self.config.model.max_length)
+        found = probabilities(predict(self.model, readings), self.config)
+        answers = []
+        for reading, row in zip(readings, found.tolist(), strict=True):
+            if self.config.kind == "number":
+                answers.append(Classification((), {}, row[0], reading.over))
+                continue
+            named = dict(zip(self.labels, row, strict=True))
+            best = max(named, key=lambda label: named[label])
+            several = tuple(label for label, share in named.items() if share > LIKELY)
+            labels = (best,) if self.config.kind == "single" else several
+            answers.append(Classification(labels, named, None, reading.over))
+        return answers
+
+    def evaluate(
+        self,
+        data: str | Path | Sequence[str | Path],
+        *,
+        columns: str | Sequence[str] | None = None,
+        **source: Any,
+    ) -> ClassifierEvaluation:
+        """Accuracy, macro F1 and what was taken for what on labelled texts.
+
+        Text and label are looked for where they stood in training, or where `columns` and other fields of ClassifyConfig
+        say. A text that is too long is cut, and counted.
+        """
+        where = validate(
+            ClassifyConfig, {**self.config.source.model_dump(), **source, "kind": self.config.kind}
+        )
+        if isinstance(columns, str):
+            columns = columns.split(",")
+        specs = [str(data)] if isinstance(data, str | Path) else [str(each) for each in data]
+        report = Report()
+        examples = read_labelled(specs, where, columns=columns or self.config.columns, report=report)
+        begin = time.perf_counter()
+        readings = encode(examples, self.tokenizer, maximum=self.config.model.max_length)
+        found = probabilities(predict(self.model, readings), self.config)
+        seconds = time.perf_counter() - begin
+        scores = score(found, targets_of(examples, self.config), self.config)
+        return ClassifierEvaluation(
+            figures=scores.figures,
+            per_label=scores.per_label,
+            labels=self.labels,
+            confusion=None if scores.confusion is None else scores.confusion.tolist(),
+            texts=len(examples),
+            truncated=sum(reading.over for reading in readings),
+            left_out=tuple(report.lines()[1:]),
+            texts_per_second=len(examples) / seconds,
+            precision=self.precision,
+        )

@@ -1,0 +1,311 @@
+"""Classification: one label for a text or a pair of texts, several, or a number."""
+
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor, nn
+from torch.nn import functional
+
+from weft.config import ClassifierConfig, ClassifyConfig, ClassifyRun, HeadName, ModelConfig, RunConfig
+from weft.data.sources import Report
+from weft.errors import UserError
+from weft.models.encoder import Encoder
+from weft.nn.loss import Loss
+from weft.saved import CONFIG
+from weft.tasks.labelled import Labelled, label_of, read_labelled
+from weft.tasks.reading import Beginning, collate_readings, equal_lengths, hold_out, read_states
+from weft.tasks.task import Batch, Problem, Task, Validation
+from weft.text.encode import Reading, read_texts
+from weft.text.tokenizer import Tokenizer
+
+__all__ = ["Classify", "ClassifyProblem", "Scores", "logits_of", "probabilities", "score", "targets_of"]
+
+HEADS: tuple[HeadName, ...] = ("pooler", "classify")
+BATCH_TOKENS = 4096  # of texts that are read without learning
+TEMPERATURES = np.geomspace(0.25, 8.0, 121)
+
+Targets = NDArray[Any]
+"""What the texts' labels are: numbers of classes (N,), ones and zeros (N, L), or numbers (N,)."""
+
+
+class Scores(NamedTuple):
+    """How good predictions are: a figure for each name, and for single labels how often which was taken for which.
+
+    `confusion` counts a row for each true label and a column for each predicted one.
+    """
+
+    figures: dict[str, float]
+    per_label: dict[str, dict[str, float]]
+    confusion: NDArray[np.int64] | None
+
+
+class ClassifyProblem(Problem):
+    """A classifier's training, from labelled texts."""
+
+    config = ClassifyRun
+    table = "classify"
+    architecture = "encoder"
+
+    def __init__(self, run: RunConfig) -> None:
+        assert isinstance(run, ClassifyRun)
+        self.run = run
+        self.beginning = Beginning(run)
+        self.report, held = Report(), Report()
+        train = self._read(run.data.train, self.report)
+        valid = self._read(run.data.valid, held) if run.data.valid else None
+        self.given = valid is not None
+        self.train, self.valid = (
+            (train, valid) if valid is not None else hold_out(train, share=run.hold_out, seed=run.train.seed)
+        )
+        self.labels = _labels(train, run.classify, ", ".join(run.data.train))
+
+    def _read(self, specs: Sequence[str], report: Report) -> list[Labelled]:
+        return read_labelled(specs, self.run.classify, columns=self.run.data.columns, report=report)
+
+    @property
+    def about(self) -> str:
+        return f"{len(self.train):,} texts"
+
+    def make_tokenizer(self) -> Tokenizer:
+        texts = [text for example in self.train for text in (example.text, example.pair) if text is not None]
+        return self.beginning.make_tokenizer(texts)
+
+    def make_task(
+        self, folder: Path, *, tokenizer: Tokenizer, begun: bool, tell: Callable[[str], None]
+    ) -> "Classify":
+        if not begun:
+            for line in self.report.lines():
+                tell(line)
+        return Classify(self, tokenizer=tokenizer)
+
+    def describe(self, model: ModelConfig) -> ClassifierConfig:
+        values = np.array([float(example.labels[0]) for example in self.train]) if self._is_number else None
+        return ClassifierConfig(
+            family=self.beginning.family,
+            model=model,
+            heads=HEADS,
+            labels=self.labels,
+            pooling=self._pooling,
+            kind=self.run.classify.kind,
+            pair=self.train[0].pair is not None,
+            source=self.run.classify,
+            columns=self.run.data.columns,
+            mean=0.0 if values is None else float(values.mean()),
+            deviation=1.0 if values is None else float(values.std()) or 1.0,
+        )
+
+    @property
+    def _is_number(self) -> bool:
+        return self.run.classify.kind == "number"
+
+    @property
+    def _pooling(self) -> Any:
+        saved = self.beginning.saved
+        return "mean" if saved is None else vars(saved.config)["pooling"]
+
+    def make_model(self, model: ModelConfig) -> Encoder:
+        return self.beginning.make_model(model, heads=HEADS, labels=len(self.labels), pooling=self._pooling)
+
+
+class Classify(Task):
+    """Cross-entropy over the labels of each text."""
+
+    def __init__(self, problem: ClassifyProblem, *, tokenizer: Tokenizer) -> None:
+        self.problem = problem
+        self.model_config = problem.run.model
+        self.described = problem.describe(problem.run.model)
+        self.smoothing = problem.run.train.smoothing
+        self.maximum = min(problem.run.data.max_tokens, self.model_config.max_length)
+        self.train, self.targets = self._encode(problem.train, tokenizer)
+        self.valid, self.valid_targets = self._encode(problem.valid, tokenizer)
+        self.weights = self._class_weights() if problem.run.classify.class_weights else None
+
+    def _encode(self, examples: Sequence[Labelled], tokenizer: Tokenizer) -> tuple[list[Reading], Targets]:
+        readings = encode(examples, tokenizer, maximum=self.maximum)
+        return readings, targets_of(examples, self.described)
+
+    def _class_weights(self) -> Tensor:
+        """A weight for each class, in inverse proportion to how often it occurs: their mean over the texts is 1."""
+        if self.described.kind != "single":
+            raise UserError("classify.class_weights are for texts with one label each: leave them out")
+        counts = np.bincount(self.targets, minlength=len(self.described.labels))
+        return torch.tensor(
+            counts.sum() / (np.count_nonzero(counts) * np.maximum(counts, 1)), dtype=torch.float32
+        )
+
+    @property
+    def lengths(self) -> NDArray[np.int64]:
+        return np.array([[len(reading.ids)] for reading in self.train])
+
+    @property
+    def work(self) -> tuple[int, int]:
+        return int(self.lengths.sum()), 0
+
+    @property
+    def facts(self) -> dict[str, Any]:
+        held = "" if self.problem.given else ", drawn from the training texts"
+        return {
+            "texts": len(self.train),
+            "held out": f"{len(self.valid):,} texts{held}",
+            "labels": ", ".join(self.described.labels),
+            "tokens": int(self.lengths.sum()),
+        }
+
+    @property
+    def left_out(self) -> list[str]:
+        cut = sum(reading.over for reading in self.train)
+        return [f"{cut:,} texts cut to their first {self.maximum} tokens"] if cut else []
+
+    @property
+    def held_out(self) -> int:
+        return len(self.valid)
+
+    @property
+    def scored(self) -> int:
+        return self.held_out
+
+    def place(self, row: int) -> str:
+        return self.problem.train[row].place
+
+    def collate(self, rows: Sequence[int] | NDArray[np.int64]) -> Batch:
+        batch = collate_readings([self.train[row] for row in rows], pad=self.model_config.special.pad)
+        return {**batch, "targets": torch.from_numpy(self.targets[np.asarray(rows)])}
+
+    def count(self, batch: Batch) -> dict[str, int]:
+        return {"labels": len(batch["targets"])}
+
+    def loss(self, model: nn.Module, batch: Batch) -> dict[str, Loss]:
+        assert isinstance(model, Encoder)
+        return {"labels": self._loss(logits_of(model, batch), batch["targets"])}
+
+    def _loss(self, logits: Tensor, targets: Tensor) -> Loss:
+        logits = logits.float()
+        if self.described.kind == "single":
+            weights = None if self.weights is None else self.weights.to(logits.device)
+            total = functional.cross_entropy(
+                logits, targets, weight=weights, label_smoothing=self.smoothing, reduction="sum"
+            )
+        elif self.described.kind == "multiple":
+            total = functional.binary_cross_entropy_with_logits(logits, targets, reduction="sum")
+        else:
+            total = functional.mse_loss(logits[:, 0], targets, reduction="sum")
+        return Loss(total, len(targets))
+
+    def validate(self, model: nn.Module, *, scored: int) -> Validation | None:
+        assert isinstance(model, Encoder)
+        logits = predict(model, self.valid)
+        loss = self._loss(logits, torch.from_numpy(self.valid_targets))
+        scores = score(probabilities(logits, self.described), self.valid_targets, self.described)
+        goals = {"single": "macro_f1" if self.weights is not None else "accuracy", "multiple": "macro_f1"}
+        return Validation(float(loss.total) / loss.count, scores.figures, goals.get(self.described.kind))
+
+    def settle(self, model: nn.Module) -> dict[str, bytes]:
+        """The temperature at which the held-out labels are the likeliest (Guo et al. 2017, section 4.2)."""
+        if self.described.kind == "number":
+            return {}
+        assert isinstance(model, Encoder)
+        logits, targets = predict(model, self.valid), torch.from_numpy(self.valid_targets)
+        if self.described.kind == "single":
+            losses = [float(functional.cross_entropy(logits / t, targets)) for t in TEMPERATURES]
+        else:
+            binary = functional.binary_cross_entropy_with_logits
+            losses = [float(binary(logits / t, targets)) for t in TEMPERATURES]
+        best = float(TEMPERATURES[int(np.argmin(losses))])
+        config = self.described.model_copy(update={"temperature": round(best, 4)})
+        return {CONFIG: config.model_dump_json(indent=2).encode()}
+
+
+def _labels(examples: Sequence[Labelled], config: ClassifyConfig, name: str) -> tuple[str, ...]:
+    """The labels there are, in their order; a number has one, its column's name."""
+    if config.kind == "number":
+        return (config.label_column,)
+    labels = sorted({label for example in examples for label in example.labels})
+    if len(labels) < 2:
+        known = f'only "{labels[0]}"' if labels else "none"
+        raise UserError(f"{name}: {known} as a label: a classifier needs two labels or more to tell apart")
+    return tuple(labels)
+
+
+def encode(examples: Sequence[Labelled], tokenizer: Tokenizer, *, maximum: int) -> list[Reading]:
+    """Labelled texts as they are read, the longest cut."""
+    pairs = [example.pair for example in examples if example.pair is not None]
+    texts = [example.text for example in examples]
+    return read_texts(tokenizer, texts, pairs or None, maximum=maximum, cut=True)
+
+
+def targets_of(examples: Sequence[Labelled], config: ClassifierConfig) -> Targets:
+    """What a model is to say of these examples; a UserError names the place of a label that it does not know."""
+    if config.kind == "number":
+        values = np.array([float(example.labels[0]) for example in examples], dtype=np.float32)
+        return (values - np.float32(config.mean)) / np.float32(config.deviation)
+    number = label_of(config.labels)
+    numbers = [[number(label, example.place) for label in example.labels] for example in examples]
+    if config.kind == "single":
+        return np.array([each[0] for each in numbers], dtype=np.int64)
+    targets = np.zeros((len(examples), len(config.labels)), dtype=np.float32)
+    for row, each in zip(targets, numbers, strict=True):
+        row[each] = 1.0
+    return targets
+
+
+def logits_of(model: Encoder, batch: Batch) -> Tensor:
+    """A score for each label (B, L)."""
+    states, keep = read_states(model, batch)
+    scores: Tensor = model.heads["classify"](model.pooled(states, keep=keep))
+    return scores
+
+
+@torch.inference_mode()
+def predict(model: Encoder, readings: Sequence[Reading]) -> Tensor:
+    """A score for each label of each text, (N, L) in float32 on the CPU; no text's depends on the others."""
+    logits = torch.empty(len(readings), model.labels)
+    for rows in equal_lengths([len(reading.ids) for reading in readings], tokens=BATCH_TOKENS):
+        batch = collate_readings([readings[row] for row in rows], pad=model.config.special.pad)
+        found = logits_of(model, {name: tensor.to(model.device) for name, tensor in batch.items()})
+        logits[torch.from_numpy(rows)] = found.float().cpu()
+    return logits
+
+
+def probabilities(logits: Tensor, config: ClassifierConfig) -> NDArray[np.float32]:
+    """Calibrated probabilities of the labels (N, L); for a number, the number itself (N, 1)."""
+    if config.kind == "number":
+        return (logits * config.deviation + config.mean).numpy()
+    scaled = logits / config.temperature
+    return (scaled.softmax(-1) if config.kind == "single" else scaled.sigmoid()).numpy()
+
+
+def score(found: NDArray[np.float32], targets: Targets, config: ClassifierConfig) -> Scores:
+    """Accuracy and macro F1; of numbers, the mean error and Pearson's correlation."""
+    if config.kind == "number":
+        truth = targets * config.deviation + config.mean
+        error = float(np.abs(found[:, 0] - truth).mean())
+        both = np.corrcoef(found[:, 0], truth) if found[:, 0].std() and truth.std() else np.zeros((2, 2))
+        return Scores({"mean_error": error, "pearson": float(both[0, 1])}, {}, None)
+    size = len(config.labels)
+    if config.kind == "multiple":
+        chosen, right = found > 0.5, targets > 0.5
+        exact = float((chosen == right).all(axis=1).mean())
+        confusion = None
+    else:
+        best = found.argmax(axis=1)
+        chosen, right = np.eye(size, dtype=bool)[best], np.eye(size, dtype=bool)[targets]
+        exact = float((best == targets).mean())
+        confusion = np.bincount(targets * size + best, minlength=size * size).reshape(size, size)
+    hits, said, there = (chosen & right).sum(0), chosen.sum(0), right.sum(0)
+    per_label = {
+        label: {
+            "precision": hits[i] / said[i] if said[i] else 0.0,
+            "recall": hits[i] / there[i] if there[i] else 0.0,
+            "f1": 2 * hits[i] / (said[i] + there[i]) if said[i] + there[i] else 0.0,
+            "texts": int(there[i]),
+        }
+        for i, label in enumerate(config.labels)
+    }
+    # As scikit-learn has it: over the labels that occur, in truth or in what was said.
+    occurring = [per_label[label]["f1"] for i, label in enumerate(config.labels) if said[i] + there[i]]
+    macro = float(np.mean(occurring)) if occurring else 0.0
+    return Scores({"accuracy": exact, "macro_f1": macro}, per_label, confusion)

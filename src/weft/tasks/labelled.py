@@ -1,0 +1,111 @@
+"""Labelled texts: read from tables, from lines that begin with their label, or from a file for each label."""
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from typing import NamedTuple
+
+from weft.config import ClassifyConfig
+from weft.data.files import File, at_home
+from weft.data.sources import Example, Report, open_sources
+from weft.errors import UserError, suggest
+
+__all__ = ["Labelled", "read_labelled"]
+
+
+class Labelled(NamedTuple):
+    """A text, or a pair of texts, with its labels: one, several, or one that is a number; and where it stands."""
+
+    text: str
+    pair: str | None
+    labels: tuple[str, ...]
+    place: str
+
+
+def read_labelled(
+    specs: Sequence[str], config: ClassifyConfig, *, columns: Sequence[str] | None, report: Report
+) -> list[Labelled]:
+    """All examples of some sources; those without a text or a label are left out, and counted in `report`.
+
+    A spec is as in `open_sources`: a table with columns for text and label; with `label_until` plain lines, whose first
+    word, up to that, is the label; or LABEL=SPEC, lines of plain text that all have this label. Raises UserError with
+    the file and line of what is malformed.
+    """
+    label_names = None if config.label_names is None else _read_names(config.label_names)
+    read = _number if config.kind == "number" else (lambda label, place: _named(label, label_names, place))
+    examples = []
+    for spec in specs:
+        for text, pair, label, example in _cells(spec, config, columns):
+            place = f"{example.path}:{example.line}"
+            if not text.strip() or (pair is not None and not pair.strip()):
+                report.drop("without a text", path=example.path, line=example.line)
+                continue
+            several = config.kind == "multiple"
+            written = label.split(config.separator) if several else [label]
+            given = [each.strip() for each in written if each.strip()]
+            if not given and not several:
+                report.drop("without a label", path=example.path, line=example.line)
+                continue
+            report.kept += 1
+            examples.append(Labelled(text, pair, tuple(read(each, place) for each in given), place))
+    if not examples:
+        raise UserError(f"{', '.join(specs)}: not a single text with a label")
+    return examples
+
+
+def _cells(
+    spec: str, config: ClassifyConfig, columns: Sequence[str] | None
+) -> Iterator[tuple[str, str | None, str, Example]]:
+    """Text, second text, label and place of each example."""
+    label, equals, path = spec.partition("=")
+    if equals and "/" not in label and not at_home(spec).exists():
+        for example in open_sources([path], fields=["text"]):
+            yield example.fields["text"], None, label, example
+        return
+    if config.label_until is not None:
+        for example in open_sources([spec], fields=["text"]):
+            head, _, text = example.fields["text"].partition(" ")
+            yield text, None, head.partition(config.label_until)[0], example
+        return
+    pair = [config.pair_column] if config.pair_column is not None else []
+    wanted = [config.text_column, config.label_column, *pair]
+    for example in open_sources([spec], columns=columns, fields=wanted):
+        values = example.fields
+        second = values[config.pair_column] if config.pair_column is not None else None
+        yield values[config.text_column], second, values[config.label_column], example
+
+
+def _read_names(path: str) -> Mapping[str, str]:
+    """The names of labels that data gives as numbers from 1."""
+    names = [line.strip() for _, line in File(path).lines() if line.strip()]
+    return {str(number): name for number, name in enumerate(names, start=1)}
+
+
+def _named(label: str, names: Mapping[str, str] | None, place: str) -> str:
+    if names is None or label in names.values():
+        return label
+    if label not in names:
+        raise UserError(
+            f'{place}: label "{label}" is none of the numbers 1 to {len(names)} that --label-names has names for'
+        )
+    return names[label]
+
+
+def _number(label: str, place: str) -> str:
+    try:
+        float(label)
+    except ValueError as error:
+        raise UserError(f'{place}: "{label}" is no number, which classify.kind = "number" needs') from error
+    return label
+
+
+def label_of(labels: Sequence[str]) -> Callable[[str, str], int]:
+    """From a label and its place to its number; a UserError for one that is not among `labels`."""
+    numbers = {label: number for number, label in enumerate(labels)}
+
+    def look_up(label: str, place: str) -> int:
+        if label not in numbers:
+            raise UserError(
+                f'{place}: label "{label}" was not seen in training{suggest(label, labels)} (known: {", ".join(labels)})'
+            )
+        return numbers[label]
+
+    return look_up
