@@ -4,10 +4,13 @@ from collections.abc import Callable, Mapping
 from types import MappingProxyType
 from typing import Any
 
+from weft.pipelines.answerer import Answerer
 from weft.pipelines.classifier import Classifier
 from weft.pipelines.translator import Translator
 
 __all__ = ["PIPELINES"]
 
-PIPELINES: Mapping[str, Callable[..., Any]] = MappingProxyType({"translate": Translator, "classify": Classifier})
+PIPELINES: Mapping[str, Callable[..., Any]] = MappingProxyType(
+    {"translate": Translator, "classify": Classifier, "answer": Answerer}
+)
 """By the task of a folder's config.json: made from it, with `model`, `tokenizer` and `precision`."""

@@ -3,10 +3,13 @@
 from collections.abc import Mapping
 from types import MappingProxyType
 
+from weft.tasks.answer import AnswerProblem
 from weft.tasks.classify import ClassifyProblem
 from weft.tasks.parallel import TranslateProblem
 from weft.tasks.task import Problem
 
 __all__ = ["PROBLEMS"]
 
-PROBLEMS: Mapping[str, type[Problem]] = MappingProxyType({"translate": TranslateProblem, "classify": ClassifyProblem})
+PROBLEMS: Mapping[str, type[Problem]] = MappingProxyType(
+    {"translate": TranslateProblem, "classify": ClassifyProblem, "answer": AnswerProblem}
+)

@@ -1,0 +1,160 @@
+"""A trained model that finds the answers to questions in texts, in use."""
+
+import time
+from collections.abc import Sequence
+from pathlib import Path
+from typing import NamedTuple, overload
+
+from weft.config import AnswererConfig
+from weft.data.sources import Report
+from weft.data.squad import read_squad
+from weft.errors import UserError
+from weft.models.encoder import Encoder
+from weft.nn.inference import Precision
+from weft.pipelines.texts import checked_texts
+from weft.tasks.answer import read_questions
+from weft.tasks.passages import Passage, Span, SpanScores, join_windows, read_passage, window_scores
+from weft.tasks.squad_score import score
+from weft.text.tokenizer import Tokenizer
+
+__all__ = ["Answer", "Answerer", "AnswererEvaluation"]
+
+
+class Answer(NamedTuple):
+    """An answer, which is `context[start:end]`; or, where none was `found`, that the context holds none: then it is empty.
+
+    `score` is its probability, among all that the context's tokens could be and that there is no answer.
+    """
+
+    text: str
+    start: int
+    end: int
+    score: float
+    found: bool
+
+
+class AnswererEvaluation(NamedTuple):
+    """SQuAD's exact match and F1 in per cent, over `questions`, so many of which have no answer.
+
+    `answered` is how many the model gave an answer to; `left_out` says what could not be used, a line for each reason.
+    """
+
+    exact: float
+    f1: float
+    questions: int
+    impossible: int
+    answered: int
+    left_out: tuple[str, ...]
+    questions_per_second: float
+    precision: Precision
+
+
+class Answerer:
+    """A model, its tokenizer, and how much better than no answer an answer has to be."""
+
+    def __init__(
+        self,
+        config: AnswererConfig,
+        *,
+        model: Encoder,
+        tokenizer: Tokenizer,
+        precision: Precision = "float32",
+    ) -> None:
+        self.config = config
+        self.model = model.eval()
+        if precision == "bfloat16":  # the head alone stays as it was: see `point`
+            self.model.heads["answer"].float()
+        self.tokenizer = tokenizer
+        self.precision = precision
+
+    @overload
+    def answer(self, question: str, context: str, *, nbest: None = None) -> Answer: ...  # type: ignore[overload-overlap]
+    @overload
+    def answer(self, question: str, context: str, *, nbest: int) -> list[Answer]: ...  # type: ignore[overload-overlap]
+    @overload
+    def answer(
+        self, question: Sequence[str], context: str | Sequence[str], *, nbest: None = None
+    ) -> list[Answer]: ...
+    @overload
+    def answer(
+        self, question: Sequence[str], context: str | Sequence[str], *, nbest: int
+    ) -> list[list[Answer]]: ...
+    def answer(
+        self, question: str | Sequence[str], context: str | Sequence[str], *, nbest: int | None = None
+    ) -> Answer | list[Answer] | list[list[Answer]]:
+        """Answer one question on a context, or a list of them on a context each, or all on the same; the order is kept.
+
+        With `nbest`, a list of answers for each question: what is given without it, then the next best. Raises UserError
+        for a question or a context that is blank, and for a question that leaves no room for a context.
+        """
+        if nbest is not None and nbest < 1:
+            raise UserError(f"nbest is {nbest}, where it is 1 or more")
+        questions, contexts = checked_texts(question), checked_texts(context)
+        if isinstance(context, str):
+            contexts *= len(questions)
+        if len(contexts) != len(questions):
+            raise UserError(
+                f"{len(questions)} questions on {len(contexts)} contexts: give each its own, or all one"
+            )
+        for name, texts in (("question", questions), ("context", contexts)):
+            for place, text in enumerate(texts):
+                if not text.strip():
+                    raise UserError(f"the {name} of number {place}, counted from 0, is blank")
+        passages = [self._read(*pair) for pair in zip(questions, contexts, strict=True)]
+        answers = [
+            self._answers(text, found, count=nbest or 1)
+            for text, found in zip(contexts, self._spans(passages), strict=True)
+        ]
+        if nbest is None:
+            best = [each[0] for each in answers]
+            return best[0] if isinstance(question, str) else best
+        return answers[0] if isinstance(question, str) else answers
+
+    def evaluate(self, data: str | Path | Sequence[str | Path]) -> AnswererEvaluation:
+        """Exact match and F1 on questions in SQuAD's JSON.
+
+        A question without a context, or one that leaves no room for it, cannot be measured: it is left out, and named.
+        """
+        report = Report()
+        specs = [str(data)] if isinstance(data, str | Path) else [str(each) for each in data]
+        questions = read_squad(specs, report=report)
+        begin = time.perf_counter()
+        asked = read_questions(questions, self.tokenizer, self.config, report=report)
+        if not asked:
+            raise UserError("; ".join([f"{', '.join(specs)}: nothing to measure", *report.lines()[1:]]))
+        spans = self._spans([each.passage for each in asked])
+        answers = [
+            self._answers(each.question.context, found, count=1)[0]
+            for each, found in zip(asked, spans, strict=True)
+        ]
+        seconds = time.perf_counter() - begin
+        figures = score([answer.text for answer in answers], [each.question.answers for each in asked])
+        return AnswererEvaluation(
+            exact=figures.exact,
+            f1=figures.f1,
+            questions=len(asked),
+            impossible=sum(each.question.impossible for each in asked),
+            answered=sum(answer.found for answer in answers),
+            left_out=tuple(report.lines()[1:]),
+            questions_per_second=len(asked) / seconds,
+            precision=self.precision,
+        )
+
+    def _read(self, question: str, context: str) -> Passage:
+        length, stride = self.config.length, self.config.stride
+        return read_passage(self.tokenizer, question, context, length=length, stride=stride)
+
+    def _spans(self, passages: Sequence[Passage]) -> list[SpanScores]:
+        windows = [window for passage in passages for window in passage.windows]
+        return join_windows(passages, window_scores(self.model, windows), longest=self.config.longest)
+
+    def _answers(self, context: str, spans: SpanScores, *, count: int) -> list[Answer]:
+        """So many answers, the first of which is the model's: it may be that there is none."""
+        none = Answer("", 0, 0, spans.probability(spans.none), found=False)
+        some = [self._answer(context, span, spans) for span in spans.best(count)]
+        return some if spans.answer(self.config.threshold) is not None else [none, *some][:count]
+
+    def _answer(self, context: str, span: Span, spans: SpanScores) -> Answer:
+        return Answer(
+            context[span.begin : span.end], span.begin, span.end, spans.probability(span.score), found=True
+        )

@@ -1,0 +1,193 @@
+"""A question and its context in windows, and from the scores of the windows' tokens back to one answer."""
+
+from collections.abc import Sequence
+from typing import NamedTuple
+
+import numpy as np
+import torch
+from jaxtyping import Float
+from numpy.lib.stride_tricks import sliding_window_view
+from numpy.typing import NDArray
+from torch import Tensor
+
+from weft.data.batches import collate
+from weft.models.encoder import Encoder
+from weft.tasks.reading import equal_lengths, read_states
+from weft.tasks.task import Batch
+from weft.text.encode import read_windows
+from weft.text.tokenizer import Tokenizer
+
+__all__ = [
+    "NO_ANSWER",
+    "Passage",
+    "Span",
+    "SpanScores",
+    "Window",
+    "collate_windows",
+    "join_windows",
+    "point",
+    "read_passage",
+    "span_scores",
+    "window_scores",
+]
+
+BATCH_TOKENS = 4096  # of windows that are read together
+NO_ANSWER = 0  # the token of each window that stands for "no answer here": its first one
+
+
+class Window(NamedTuple):
+    """What the model reads at once: `size` tokens of the context, from its token `start` on, stand at `at`.
+
+    `open` (T,) marks the tokens at which an answer may begin and end: those of the context that stand for characters, and
+    the first one of all for no answer.
+    """
+
+    ids: NDArray[np.int32]
+    segments: NDArray[np.uint8]
+    open: NDArray[np.bool_]
+    at: int
+    start: int
+    size: int
+
+
+class Passage(NamedTuple):
+    """All windows of a question and its context; for each token of the context its characters (begin, end), (N, 2)."""
+
+    windows: tuple[Window, ...]
+    offsets: NDArray[np.int32]
+
+    def tokens(self, begin: int, end: int) -> tuple[int, int] | None:
+        """The first and the last of the context's tokens with one of these characters; None where there is none."""
+        touched = np.flatnonzero(
+            (self.offsets[:, 0] < self.offsets[:, 1])
+            & (self.offsets[:, 0] < end)
+            & (self.offsets[:, 1] > begin)
+        )
+        return (int(touched[0]), int(touched[-1])) if len(touched) else None
+
+
+class Span(NamedTuple):
+    """Characters of the context, and how they score as the answer."""
+
+    begin: int
+    end: int
+    score: float
+
+
+class SpanScores(NamedTuple):
+    """How each span of a context scores, by its first token and how many more it has, (N, L); and how no answer does.
+
+    Minus infinity stands for what is no span.
+    """
+
+    spans: NDArray[np.float32]
+    none: float
+    offsets: NDArray[np.int32]
+
+    def best(self, count: int) -> list[Span]:
+        """So many spans of different characters, the best first; fewer where there are no more."""
+        flat = self.spans.ravel()
+        order = (
+            np.argsort(-flat, kind="stable") if count > 1 else np.array([flat.argmax()] if len(flat) else [])
+        )
+        found: dict[tuple[int, int], Span] = {}
+        for place in order.tolist():
+            if len(found) == count or flat[place] == -np.inf:
+                break
+            first, more = divmod(int(place), self.spans.shape[1])
+            begin, end = int(self.offsets[first, 0]), int(self.offsets[first + more, 1])
+            found.setdefault((begin, end), Span(begin, end, float(flat[place])))
+        return list(found.values())
+
+    def answer(self, threshold: float | None) -> Span | None:
+        """The best span, where it is better than no answer by more than the threshold; without one, in any case."""
+        best = self.best(1)
+        return best[0] if best and (threshold is None or self.margin > threshold) else None
+
+    @property
+    def margin(self) -> float:
+        """How much better than no answer the best span is; minus infinity where there is no span."""
+        return float(self.spans.max(initial=-np.inf)) - self.none
+
+    def probability(self, score: float) -> float:
+        """How likely something with this score is, among all spans and no answer."""
+        everything = np.append(self.spans[np.isfinite(self.spans)], self.none).astype(np.float64)
+        return float(np.exp(score - np.logaddexp.reduce(everything)))
+
+
+def read_passage(tokenizer: Tokenizer, question: str, context: str, *, length: int, stride: int) -> Passage:
+    """The question before each window of the context; a UserError where it leaves no room for it."""
+    windows: list[Window] = []
+    offsets: list[tuple[int, int]] = []
+    for reading in read_windows(tokenizer, question, context, length=length, stride=stride):
+        inside = np.array(reading.texts) == 2
+        places = np.flatnonzero(inside)
+        at, size = (int(places[0]), len(places)) if len(places) else (0, 0)
+        start = len(offsets) - stride if windows else 0
+        own = reading.offsets[at : at + size]
+        offsets += own[len(offsets) - start :]
+        characters = np.array(reading.offsets).reshape(-1, 2)
+        answerable = inside & (characters[:, 0] < characters[:, 1])
+        answerable[NO_ANSWER] = True
+        ids, segments = np.array(reading.ids, np.int32), np.array(reading.segments, np.uint8)
+        windows.append(Window(ids, segments, answerable, at, start, size))
+    return Passage(tuple(windows), np.array(offsets, np.int32).reshape(-1, 2))
+
+
+def collate_windows(windows: Sequence[Window], *, pad: int) -> Batch:
+    """ids (B, T), segments (B, T), and the tokens which are open (B, T)."""
+    columns = {
+        "ids": collate([window.ids for window in windows], pad_id=pad),
+        "segments": collate([window.segments for window in windows], pad_id=0),
+        "open": collate([window.open for window in windows], pad_id=0).astype(bool),
+    }
+    return {name: torch.from_numpy(array) for name, array in columns.items()}
+
+
+def point(model: Encoder, batch: Batch) -> Float[Tensor, "B T 2"]:
+    """How each token scores as an answer's first one and as its last; minus infinity where it is not open.
+
+    The head is one of float32 whatever the encoder computes in: with the eight bits of bfloat16 many spans would be equal.
+    """
+    states, _ = read_states(model, batch)
+    with torch.autocast(states.device.type, enabled=False):
+        scores: Tensor = model.heads["answer"](states.float())
+    return scores.float().masked_fill(~batch["open"][..., None], -torch.inf)
+
+
+@torch.inference_mode()
+def window_scores(model: Encoder, windows: Sequence[Window]) -> list[NDArray[np.float32]]:
+    """How each window's tokens score, (T, 2); windows of one length are read together, so that none depends on others."""
+    found: dict[int, NDArray[np.float32]] = {}
+    for rows in equal_lengths([len(window.ids) for window in windows], tokens=BATCH_TOKENS):
+        batch = collate_windows([windows[row] for row in rows], pad=model.config.special.pad)
+        scores = point(model, {name: tensor.to(model.device) for name, tensor in batch.items()})
+        found.update(zip(rows.tolist(), scores.cpu().numpy(), strict=True))
+    return [found[row] for row in range(len(windows))]
+
+
+def join_windows(
+    passages: Sequence[Passage], scores: Sequence[NDArray[np.float32]], *, longest: int
+) -> list[SpanScores]:
+    """How the spans of each passage score, from the scores of the windows of all, one after the other."""
+    rest = iter(scores)
+    return [
+        span_scores(passage, [next(rest) for _ in passage.windows], longest=longest) for passage in passages
+    ]
+
+
+def span_scores(passage: Passage, scores: Sequence[NDArray[np.float32]], *, longest: int) -> SpanScores:
+    """From the scores (T, 2) of each window's tokens to those of spans of up to `longest` tokens: first's plus last's.
+
+    What several windows hold has the best of its scores, and no answer has the worst of its own: each window has to say
+    that there is none (Devlin et al. 2019, sections 4.2 and 4.3, and the published code).
+    """
+    spans = np.full((len(passage.offsets), longest), -np.inf, dtype=np.float32)
+    for window, found in zip(passage.windows, scores, strict=True):
+        begins, ends = found[window.at : window.at + window.size].T
+        beyond = np.full(longest, -np.inf, dtype=np.float32)
+        band = begins[:, None] + sliding_window_view(np.concatenate([ends, beyond]), longest)[: window.size]
+        part = spans[window.start : window.start + window.size]
+        np.maximum(part, band, out=part)
+    none = min(float(found[NO_ANSWER].sum()) for found in scores)
+    return SpanScores(spans, none, passage.offsets)
