@@ -16,7 +16,7 @@ from weft.families.huggingface import encode_weights, read_json, read_weights, w
 def test_weights_of_every_type_are_read_exactly(dtype: torch.dtype, tmp_path: Path) -> None:
     weight = torch.randn(5, 3, generator=torch.Generator().manual_seed(0)).to(dtype)
     save_file({"a": weight, "empty": weight[:0]}, tmp_path / "model.safetensors")
-    read = read_weights(tmp_path)
+    read = read_weights(tmp_path, loader="AutoModel")
     assert read["a"].dtype == np.float32
     assert torch.equal(torch.from_numpy(read["a"]), weight.float())
     assert read["empty"].shape == (0, 3)
@@ -25,7 +25,7 @@ def test_weights_of_every_type_are_read_exactly(dtype: torch.dtype, tmp_path: Pa
 def test_weights_there_and_back(tmp_path: Path) -> None:
     matrix = np.arange(6, dtype=np.float32).reshape(2, 3)
     (tmp_path / "model.safetensors").write_bytes(encode_weights({"a": matrix.T, "b": matrix[0]}))
-    read = read_weights(tmp_path)
+    read = read_weights(tmp_path, loader="AutoModel")
     assert np.array_equal(read["a"], matrix.T)
     assert np.array_equal(read["b"], matrix[0])
 
@@ -33,7 +33,7 @@ def test_weights_there_and_back(tmp_path: Path) -> None:
 def test_integers_are_refused(tmp_path: Path) -> None:
     save_file({"a": torch.ones(2, dtype=torch.int8)}, tmp_path / "model.safetensors")
     with pytest.raises(UserError, match="a is of type I8"):
-        read_weights(tmp_path)
+        read_weights(tmp_path, loader="AutoModel")
 
 
 @pytest.fixture
@@ -46,7 +46,7 @@ def sharded(tmp_path: Path) -> Path:
 
 
 def test_shards(sharded: Path) -> None:
-    assert {name: value.tolist() for name, value in read_weights(sharded).items()} == {
+    assert {name: value.tolist() for name, value in read_weights(sharded, loader="AutoModel").items()} == {
         "a": [0, 0],
         "b": [1, 1],
     }
@@ -55,7 +55,7 @@ def test_shards(sharded: Path) -> None:
 def test_a_missing_shard(sharded: Path) -> None:
     (sharded / "model-1.safetensors").unlink()
     with pytest.raises(UserError, match=r"model-1\.safetensors: missing, though .* names it"):
-        read_weights(sharded)
+        read_weights(sharded, loader="AutoModel")
 
 
 @pytest.mark.parametrize(
@@ -70,7 +70,7 @@ def test_a_missing_shard(sharded: Path) -> None:
 def test_a_wrong_index(index: dict[str, object], message: str, sharded: Path) -> None:
     (sharded / "model.safetensors.index.json").write_text(json.dumps(index))
     with pytest.raises(UserError, match=message):
-        read_weights(sharded)
+        read_weights(sharded, loader="AutoModel")
 
 
 def test_a_damaged_file(tmp_path: Path) -> None:
@@ -78,18 +78,18 @@ def test_a_damaged_file(tmp_path: Path) -> None:
     for damaged in (b"", content[:50], content[:-1]):
         (tmp_path / "model.safetensors").write_bytes(damaged)
         with pytest.raises(UserError, match="damaged, or no safetensors"):
-            read_weights(tmp_path)
+            read_weights(tmp_path, loader="AutoModel")
 
 
 def test_a_pickle_is_refused_with_the_way_to_convert_it(tmp_path: Path) -> None:
     (tmp_path / "pytorch_model.bin").write_bytes(b"\x80\x04.")
     with pytest.raises(UserError, match=r"a pickle.*from_pretrained\('.*'\)\.save_pretrained"):
-        read_weights(tmp_path)
+        read_weights(tmp_path, loader="AutoModel")
 
 
 def test_no_weights_at_all(tmp_path: Path) -> None:
     with pytest.raises(UserError, match=r"no model\.safetensors in it"):
-        read_weights(tmp_path)
+        read_weights(tmp_path, loader="AutoModel")
 
 
 @pytest.mark.parametrize("content", [b"", b"[]", b"{", b"\xff", b"[" * 100_000])

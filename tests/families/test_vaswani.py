@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from weft.config import ModelConfig
-from weft.families import PRESETS
+from weft.families.vaswani import PRESETS
 from weft.models.seq2seq import Seq2Seq
 
 MILLION = 1_000_000

@@ -6,7 +6,8 @@ from typing import Any
 
 import pytest
 import torch
-from transformers import MarianConfig, MarianMTModel
+import transformers
+from transformers import BertConfig, MarianConfig, MarianMTModel, PreTrainedModel, RobertaConfig
 from transformers.utils import logging
 
 VOCABULARY = 64
@@ -92,3 +93,52 @@ def save_marian(tmp_path: Path) -> Callable[..., tuple[MarianMTModel, Path]]:
         return model, folder
 
     return save
+
+
+LABELS = ("O", "B-a", "I-a", "B-b", "I-b")
+
+
+def random_reader(architecture: str, *, seed: int = 0, **settings: Any) -> PreTrainedModel:
+    """A BERT or RoBERTa model of that class whose every weight is random, biases and norms included.
+
+    The usual small scale would give one and the same output for whatever input.
+    """
+    roberta = architecture.startswith("Roberta")
+    small = {
+        "vocab_size": VOCABULARY,
+        "hidden_size": 48,
+        "num_hidden_layers": 2,
+        "num_attention_heads": 4,
+        "intermediate_size": 64,
+        "max_position_embeddings": 40,
+        "type_vocab_size": 1 if roberta else 2,
+        "pad_token_id": 1 if roberta else 0,
+        "bos_token_id": 0 if roberta else 1,
+        "eos_token_id": 2,
+    }
+    if "Sequence" in architecture or "Token" in architecture:
+        small["id2label"] = dict(enumerate(LABELS))
+    if "id2label" in small | settings:
+        named = {**small, **settings}["id2label"]
+        small["label2id"] = {label: number for number, label in named.items()}
+    made = RobertaConfig if roberta else BertConfig
+    torch.manual_seed(seed)
+    model = getattr(transformers, architecture)(made(**{**small, **settings})).eval()
+    deviation = model.config.hidden_size**-0.5
+    with torch.no_grad():
+        for name, parameter in model.named_parameters():
+            if "norm.weight" in name.lower():
+                parameter.uniform_(0.5, 1.5)
+            elif name.endswith("bias"):
+                parameter.normal_(std=0.3)
+            elif "embeddings" in name:
+                parameter.normal_()
+            else:
+                parameter.normal_(std=2 * deviation)
+    return model
+
+
+@pytest.fixture(scope="session")
+def make_reader() -> Callable[..., PreTrainedModel]:
+    """Make a random BERT or RoBERTa model of a class, with these settings."""
+    return random_reader

@@ -1,21 +1,29 @@
 """Published families, without torch: presets and their sources, tables between their layouts and weft's."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 from numpy.typing import NDArray
 
-from weft.config import FolderConfig
+from weft.config import FolderConfig, ReaderConfig
 from weft.errors import UserError, suggest
+from weft.families import bert, marian, roberta, vaswani
 from weft.families.huggingface import Imported, read_json, write_files
-from weft.families.marian import ARCHITECTURES, export_marian, import_marian
-from weft.families.vaswani import PRESETS, Preset
+from weft.families.table import Preset
 
 __all__ = ["PRESETS", "Imported", "Preset", "export_folder", "import_folder"]
 
-_IMPORTS = {"marian": (import_marian, ARCHITECTURES)}
-_EXPORTS = {"huggingface": {"translate": export_marian}}
+PRESETS: Mapping[str, Preset] = MappingProxyType({**vaswani.PRESETS, **bert.PRESETS, **roberta.PRESETS})
+"""Published models' shapes by their names."""
+
+_IMPORTS: Mapping[str, tuple[Callable[[Path], Imported], tuple[str, ...]]] = {
+    "marian": (marian.import_marian, marian.ARCHITECTURES),
+    "bert": (bert.import_bert, bert.ARCHITECTURES),
+    "roberta": (roberta.import_roberta, roberta.ARCHITECTURES),
+}
+_LAYOUTS = ("huggingface",)
 
 
 def import_folder(folder: Path) -> Imported:
@@ -27,14 +35,16 @@ def import_folder(folder: Path) -> Imported:
     if not folder.is_dir():
         raise UserError(f"{folder}: no such folder")
     config = read_json(folder / "config.json")
-    family, architectures = config.get("model_type"), config.get("architectures") or ()
+    family, architectures = config.get("model_type"), config.get("architectures") or []
+    if not isinstance(architectures, list) or not all(isinstance(name, str) for name in architectures):
+        raise UserError(f"{folder / 'config.json'}: architectures is no list of names")
     known = [name for _, names in _IMPORTS.values() for name in names]
     by_class = [name for name, (_, names) in _IMPORTS.items() if set(names) & set(architectures)]
-    family = family or next(iter(by_class), None)
+    family = str(family or next(iter(by_class), ""))
     if family not in _IMPORTS:
         named = f'model_type "{family}"' if family else "a config.json without a model_type"
         raise UserError(
-            f"{folder}: {named} is no family that weft imports{suggest(str(family), _IMPORTS)} "
+            f"{folder}: {named} is no family that weft imports{suggest(family, _IMPORTS)} "
             f"(known: {', '.join(_IMPORTS)})"
         )
     read, expected = _IMPORTS[family]
@@ -59,8 +69,14 @@ def export_folder(
     Raises UserError where the layout cannot express the model, or the folder is in use; nothing is written
     then.
     """
-    if layout not in _EXPORTS:
+    if layout not in _LAYOUTS:
         raise UserError(
-            f'weft exports to no layout "{layout}"{suggest(layout, _EXPORTS)} (known: {", ".join(_EXPORTS)})'
+            f'weft exports to no layout "{layout}"{suggest(layout, _LAYOUTS)} (known: {", ".join(_LAYOUTS)})'
         )
-    write_files(folder, _EXPORTS[layout][config.task](config, weights, tokenizer=tokenizer))
+    if not isinstance(config, ReaderConfig):
+        export = marian.export_marian
+    elif config.model.position_offset:
+        export = roberta.export_roberta
+    else:
+        export = bert.export_bert
+    write_files(folder, export(config, weights, tokenizer=tokenizer))

@@ -3,7 +3,7 @@
 import json
 import secrets
 import shutil
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -54,26 +54,29 @@ def encode_json(value: Mapping[str, Any]) -> bytes:
     return (json.dumps(value, indent=2, sort_keys=True, ensure_ascii=False) + "\n").encode()
 
 
-def read_weights(folder: Path) -> dict[str, NDArray[np.float32]]:
-    """All weights of a folder in float32, which holds float16 and bfloat16 exactly.
+def read_weights(
+    folder: Path, *, loader: str, without: Collection[str] = ()
+) -> dict[str, NDArray[np.float32]]:
+    """All weights of a folder but those left out, in float32, which holds float16 and bfloat16 exactly.
 
-    Raises UserError for a pickle, with the way to convert it, and for weights that are damaged or not floats.
+    Raises UserError for a pickle, with the way to convert it by `loader`, a class of transformers, and for weights that
+    are damaged or not floats.
     """
     if (folder / WEIGHTS).is_file():
-        return _read_file(folder / WEIGHTS)
+        return _read_file(folder / WEIGHTS, without)
     if (folder / INDEX).is_file():
-        return _read_shards(folder)
+        return _read_shards(folder, without)
     if any((folder / name).is_file() for name in PICKLES):
         raise UserError(
             f"{folder}: its weights are a pickle, which can run any code hidden in it, and weft reads none. "
             "Where you trust it, convert it once, with transformers: "
-            f"AutoModelForSeq2SeqLM.from_pretrained({str(folder)!r}).save_pretrained('NEW'); "
+            f"{loader}.from_pretrained({str(folder)!r}).save_pretrained('NEW'); "
             "then put the tokenizer's files into NEW and import that"
         )
     raise UserError(f"{folder}: no {WEIGHTS} in it, nor {INDEX}")
 
 
-def _read_shards(folder: Path) -> dict[str, NDArray[np.float32]]:
+def _read_shards(folder: Path, without: Collection[str]) -> dict[str, NDArray[np.float32]]:
     where = read_json(folder / INDEX).get("weight_map")
     if not isinstance(where, dict) or not all(isinstance(shard, str) for shard in where.values()):
         raise UserError(f"{folder / INDEX}: no map of weights to files under weight_map")
@@ -83,18 +86,18 @@ def _read_shards(folder: Path) -> dict[str, NDArray[np.float32]]:
             raise UserError(f"{folder / INDEX}: {shard!r} is not the plain name of a file")
         if not (folder / shard).is_file():
             raise UserError(f"{folder / shard}: missing, though {INDEX} names it")
-        weights |= _read_file(folder / shard)
-    if lost := sorted(set(where) - set(weights)):
+        weights |= _read_file(folder / shard, without)
+    if lost := sorted(set(where) - set(weights) - set(without)):
         raise UserError(f"{folder / INDEX}: names {lost[0]}, which no shard holds: download the folder again")
     return weights
 
 
-def _read_file(path: Path) -> dict[str, NDArray[np.float32]]:
+def _read_file(path: Path, without: Collection[str]) -> dict[str, NDArray[np.float32]]:
     try:
         tensors: list[tuple[str, dict[str, Any]]] = deserialize(path.read_bytes())  # type: ignore[no-untyped-call]
     except SafetensorError as error:
         raise UserError(f"{path}: damaged, or no safetensors: {error}") from error
-    return {name: _float32(tensor, name=name, path=path) for name, tensor in tensors}
+    return {name: _float32(tensor, name=name, path=path) for name, tensor in tensors if name not in without}
 
 
 def _float32(tensor: Mapping[str, Any], *, name: str, path: Path) -> NDArray[np.float32]:
@@ -115,7 +118,7 @@ def encode_weights(weights: Mapping[str, NDArray[Any]]) -> bytes:
 
 
 def write_files(folder: Path, files: Mapping[str, bytes]) -> None:
-    """Write a new folder with these files, all of them or nothing.
+    """Write a new folder with these files, some of them in folders of their own, all of them or nothing.
 
     Raises UserError where the folder has something in it or cannot be written.
     """
@@ -127,6 +130,7 @@ def write_files(folder: Path, files: Mapping[str, bytes]) -> None:
         aside.mkdir()
         try:
             for name, content in files.items():
+                (aside / name).parent.mkdir(exist_ok=True)
                 (aside / name).write_bytes(content)
             aside.rename(folder)
         except BaseException:

@@ -10,19 +10,20 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from pydantic import ValidationError
 
-from weft.config import FolderConfig, ModelConfig, SpecialTokens, TranslatorConfig
+from weft.config import FolderConfig, ModelConfig, TranslatorConfig
 from weft.errors import UserError
 from weft.families.generation import read_generation, read_settings, write_generation
 from weft.families.huggingface import Imported, encode_json, encode_weights, read_json, read_weights
 from weft.families.table import (
+    ACTIVATIONS,
     Field,
     Op,
     Rule,
     check_shapes,
     departures,
     expand,
+    make_config,
     only,
     read_fields,
     to_ours,
@@ -128,16 +129,6 @@ def weight_rules(config: ModelConfig) -> list[Rule]:
 
 # Configuration: config.json, where a key that is left out has the default of MarianConfig.
 
-_ACTIVATIONS = {
-    "relu": "relu",
-    "gelu": "gelu",
-    "gelu_pytorch_tanh": "gelu_tanh",
-    "gelu_new": "gelu_tanh",
-    "silu": "silu",
-    "swish": "silu",
-    "relu2": "relu_squared",
-}
-
 _FIELDS = (
     Field("vocab_size", "vocabulary", 58101),
     Field("decoder_vocab_size", "vocabulary", None),
@@ -148,7 +139,7 @@ _FIELDS = (
     Field("decoder_attention_heads", "heads", 16),
     Field("encoder_ffn_dim", "feed_forward", 4096),
     Field("decoder_ffn_dim", "feed_forward", 4096),
-    Field("activation_function", "activation", "gelu", _ACTIVATIONS),
+    Field("activation_function", "activation", "gelu", ACTIVATIONS),
     Field("max_position_embeddings", "max_length", 1024),
     Field("scale_embedding", "scale_embedding", False),
     Field("dropout", "dropout", 0.1),
@@ -185,7 +176,10 @@ _OUR_ONLY = {
     "norm": "layer",
     "norm_scale": True,
     "norm_place": "after",
+    "norm_epsilon": None,
+    "embedding_norm": False,
     "query_key_norm": False,
+    "window": None,
     "gated": False,
     "bias": True,
     "position": "sinusoidal_halves",
@@ -204,7 +198,7 @@ def import_marian(folder: Path) -> Imported:
     search, more = read_generation(settings)
     if problems or more:
         raise UserError(f"{folder}: weft cannot express this Marian model: {'; '.join([*problems, *more])}")
-    weights = read_weights(folder)
+    weights = read_weights(folder, loader=ARCHITECTURES[0])
     bias = weights.get("final_logits_bias")
     config = _make_config(fields | {"output_bias": bias is not None and bool(bias.any())}, folder)
     if "max_length" in search:
@@ -272,15 +266,12 @@ def _read_config(theirs: Mapping[str, Any]) -> tuple[dict[str, Any], list[str]]:
 
 
 def _make_config(fields: Mapping[str, Any], folder: Path) -> ModelConfig:
-    try:
-        config = ModelConfig(**{**fields, "special": SpecialTokens(**fields["special"])})
-    except ValidationError as error:
-        raise UserError(f"{folder / 'config.json'}: {_first_complaint(error)}") from error
-    for name, number in config.special.model_dump().items():
+    config = make_config(fields, folder / "config.json")
+    for field in _SPECIAL:
+        number = getattr(config.special, field.ours)
         if not 0 <= number < config.vocabulary:
-            theirs = next(field.theirs for field in _SPECIAL if field.ours == name)
             raise UserError(
-                f"{folder / 'config.json'}: {theirs} = {number}, but vocab_size = {config.vocabulary}"
+                f"{folder / 'config.json'}: {field.theirs} = {number}, but vocab_size = {config.vocabulary}"
             )
     return config
 
@@ -312,9 +303,3 @@ def _check_positions(weights: Mapping[str, NDArray[np.float32]], config: ModelCo
         stored = weights[name]
         if stored.shape != table.shape or not np.allclose(stored, table, rtol=0, atol=1e-3):  # may be float16
             raise UserError(f"{name} holds other positions than Marian's sines and cosines")
-
-
-def _first_complaint(error: ValidationError) -> str:
-    first = error.errors()[0]
-    place = ".".join(str(part) for part in first["loc"])
-    return f"{place}: {first['msg']}" if place else str(first["msg"])

@@ -4,19 +4,26 @@ import json
 from collections.abc import Iterable, Mapping
 from enum import Enum
 from itertools import product
+from pathlib import Path
+from types import MappingProxyType
 from typing import Any, NamedTuple, Protocol, Self, TypeVar
+
+from pydantic import ValidationError
 
 from weft.config import ModelConfig
 from weft.errors import UserError
 
 __all__ = [
+    "ACTIVATIONS",
     "Array",
     "Field",
     "Op",
+    "Preset",
     "Rule",
     "check_shapes",
     "departures",
     "expand",
+    "make_config",
     "only",
     "read_fields",
     "to_ours",
@@ -79,6 +86,29 @@ class Field(NamedTuple):
             return value
         spellings = [theirs for theirs, ours in self.values.items() if ours == value]
         return spellings[0]
+
+
+class Preset(NamedTuple):
+    """The fields of a ModelConfig, all but the vocabulary, and where they are published."""
+
+    source: str
+    fields: Mapping[str, Any]
+
+
+# Hugging Face's names, of several for one function the one to write first.
+ACTIVATIONS = MappingProxyType(
+    {
+        "relu": "relu",
+        "gelu": "gelu",
+        "gelu_python": "gelu",
+        "gelu_new": "gelu_tanh",
+        "gelu_pytorch_tanh": "gelu_tanh",
+        "gelu_fast": "gelu_tanh",
+        "silu": "silu",
+        "swish": "silu",
+        "relu2": "relu_squared",
+    }
+)
 
 
 def expand(rules: Iterable[Rule], **values: Iterable[object]) -> list[Rule]:
@@ -224,29 +254,67 @@ def _refuse_names(what: str, names: set[str], shown: int = 5) -> None:
         raise UserError(f"{what}: {', '.join(listed[:shown])}{more}")
 
 
-# The axes of each matrix and vector of models/seq2seq.py, by the last of its modules: V, D and F as
-# everywhere.
+# The axes of each matrix and vector of the models: V, D and F as everywhere, P the rows of a table of positions, S
+# segments, L labels. By the last of the modules that hold it; those that another module's name ends in, by the whole.
 _AXES = {
     "tokens.weight": "VD",
-    **{f"{name}.weight": "DD" for name in ("query", "key", "value", "output")},
+    **{f"{name}.weight": "DD" for name in ("query", "key", "value", "output", "dense")},
     **{
-        f"{name}.bias": "D" for name in ("query", "key", "value", "output", "down", "before", "after", "norm")
+        f"{name}.bias": "D"
+        for name in ("query", "key", "value", "output", "dense", "down", "before", "after", "norm")
     },
     **{f"{name}.weight": "D" for name in ("before", "after", "norm")},
     **{"up.weight": "FD", "gate.weight": "FD", "up.bias": "F", "gate.bias": "F", "down.weight": "DF"},
+    **{"table.weight": "PD", "segments.weight": "SD"},
+    **{"embedding_norm.weight": "D", "embedding_norm.bias": "D"},
 }
-_OUTPUT_AXES = {"output.weight": "VD", "output.bias": "V"}
+_OUTPUT_AXES = {
+    "output.weight": "VD",
+    "output.bias": "V",
+    "heads.masked.output.weight": "VD",
+    "heads.masked.output.bias": "V",
+    **{f"heads.{name}.output.weight": "2D" for name in ("next", "answer")},
+    **{f"heads.{name}.output.bias": "2" for name in ("next", "answer")},
+    **{f"heads.{name}.output.weight": "LD" for name in ("classify", "tag")},
+    **{f"heads.{name}.output.bias": "L" for name in ("classify", "tag")},
+}
 
 
-def check_shapes(weights: Mapping[str, Array], config: ModelConfig) -> None:
+def check_shapes(
+    weights: Mapping[str, Array],
+    config: ModelConfig,
+    *,
+    labels: int = 0,
+    names: Mapping[str, str] = MappingProxyType({}),
+) -> None:
     """Raise UserError where a weight, by our name, has not the shape that the configuration gives it.
 
     Told here, without torch, for models whose keys have as many heads as their queries and no norm within a
-    head.
+    head. `names` are those that the user knows the weights by.
     """
-    sizes = {"V": config.vocabulary, "D": config.width, "F": config.feed_forward}
+    sizes = {
+        "V": config.vocabulary,
+        "D": config.width,
+        "F": config.feed_forward,
+        "P": config.max_length + config.position_offset,
+        "S": config.segments,
+        "L": labels,
+        "2": 2,
+    }
     for name, value in weights.items():
         axes = _OUTPUT_AXES.get(name) or _AXES[".".join(name.split(".")[-2:])]
         expected = tuple(sizes[axis] for axis in axes)
         if tuple(value.shape) != expected:
-            raise UserError(f"{name} has shape {tuple(value.shape)}, but the configuration says {expected}")
+            raise UserError(
+                f"{names.get(name, name)} has shape {tuple(value.shape)}, but the configuration says {expected}"
+            )
+
+
+def make_config(fields: Mapping[str, Any], path: Path) -> ModelConfig:
+    """The configuration with these fields, which were read from a file; a UserError where one is impossible."""
+    try:
+        return ModelConfig(**fields)
+    except ValidationError as error:
+        first = error.errors()[0]
+        place = ".".join(str(part) for part in first["loc"])
+        raise UserError(f"{path}: {place}: {first['msg']}" if place else f"{path}: {first['msg']}") from error

@@ -2,16 +2,10 @@
 
 from collections.abc import Mapping
 from types import MappingProxyType
-from typing import Any, NamedTuple
 
-__all__ = ["PRESETS", "Preset"]
+from weft.families.table import Preset
 
-
-class Preset(NamedTuple):
-    """The fields of a ModelConfig, all but the vocabulary, and where they are published."""
-
-    source: str
-    fields: Mapping[str, Any]
+__all__ = ["PRESETS"]
 
 
 # What all rows of table 3 share: norms after the residual sum (section 3.1), sines and cosines (3.5), one
