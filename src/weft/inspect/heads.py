@@ -11,7 +11,7 @@ from jaxtyping import Float, Int
 
 from weft.inspect.maps import AttentionMaps
 
-__all__ = ["Group", "Habit", "Habits", "describe", "readable", "translation_groups"]
+__all__ = ["Group", "Habit", "Habits", "describe", "readable", "reading_group", "translation_groups"]
 
 # A habit is worth a word if it takes this share of the weight and this many times what an even spread would
 # give.
@@ -215,3 +215,18 @@ def translation_groups(
         causal=True,
     )
     return [cross, encoder, decoder]
+
+
+def reading_group(weights: Float[np.ndarray, "L H T T"], *, tokens: Sequence[str]) -> Group:
+    """The one kind of attention of an encoder that reads `tokens`."""
+    return Group(
+        name="self",
+        title="Between the tokens",
+        about="Self-attention: which tokens each token draws on.",
+        row_title="token",
+        column_title="looks at",
+        rows=tokens,
+        columns=tokens,
+        weights=weights,
+        offset=0,
+    )

@@ -1,4 +1,4 @@
-"""Every attention weight of one translation, taken by taps whatever kernel the model otherwise runs."""
+"""Every attention weight of one translation or reading, taken by taps whatever kernel the model otherwise runs."""
 
 from collections.abc import Collection, Iterator, Sequence
 from contextlib import contextmanager
@@ -6,13 +6,14 @@ from typing import NamedTuple
 
 import numpy as np
 import torch
-from jaxtyping import Float
+from jaxtyping import Float, Int
 from torch import Tensor, nn
 
+from weft.models.encoder import Encoder
 from weft.models.seq2seq import Seq2Seq
 from weft.nn import listen
 
-__all__ = ["AttentionMaps", "alignment", "attention"]
+__all__ = ["AttentionMaps", "alignment", "as_row", "attention", "self_attention", "without_dropout"]
 
 
 class AttentionMaps(NamedTuple):
@@ -36,9 +37,9 @@ def attention(model: Seq2Seq, source_ids: Sequence[int], *, target_ids: Sequence
     """
     if not source_ids or not target_ids:
         raise ValueError(f"nothing to look at: {len(source_ids)} source and {len(target_ids)} target tokens")
-    source = torch.tensor([list(source_ids)], device=model.device)
-    read = torch.tensor([[model.config.special.start, *target_ids][:-1]], device=model.device)
-    with _without_dropout(model), listen(model) as heard:
+    source = as_row(model, source_ids)
+    read = as_row(model, [model.config.special.start, *target_ids][:-1])
+    with without_dropout(model), listen(model) as heard:
         model(source, read)
     layers, decoder_layers = model.config.encoder_layers, model.config.decoder_layers
     return AttentionMaps(
@@ -46,6 +47,19 @@ def attention(model: Seq2Seq, source_ids: Sequence[int], *, target_ids: Sequence
         decoder=_gather(heard, "decoder.blocks.{}.attention.weights", layers=decoder_layers),
         cross=_gather(heard, "decoder.blocks.{}.cross.weights", layers=decoder_layers),
     )
+
+
+@torch.inference_mode()
+def self_attention(
+    model: Encoder, ids: Sequence[int], *, segments: Sequence[int]
+) -> Float[np.ndarray, "L H T T"]:
+    """All attention weights while an encoder reads `ids`, of which there is one at least: one ordinary forward pass."""
+    if not ids:
+        raise ValueError("nothing to look at: no tokens")
+    kinds = as_row(model, segments).clamp(max=max(0, model.config.segments - 1))
+    with without_dropout(model), listen(model) as heard:
+        model(as_row(model, ids), segments=kinds)
+    return _gather(heard, "encoder.blocks.{}.attention.weights", layers=model.config.encoder_layers)
 
 
 def alignment(cross: Float[np.ndarray, "L H T S"], *, ignore: Collection[int] = ()) -> list[tuple[int, int]]:
@@ -69,6 +83,11 @@ def alignment(cross: Float[np.ndarray, "L H T S"], *, ignore: Collection[int] = 
     return [(columns[column], row) for row, column in enumerate(best)]
 
 
+def as_row(model: Seq2Seq | Encoder, numbers: Sequence[int]) -> Int[Tensor, "1 T"]:
+    """Numbers, one for each token, as the only row of a batch on the model's device."""
+    return torch.tensor([list(numbers)], device=model.device)
+
+
 def _gather(heard: dict[str, list[Tensor]], tap: str, *, layers: int) -> Float[np.ndarray, "L H T S"]:
     weights = [
         heard[tap.format(layer)][0][0] for layer in range(layers)
@@ -77,7 +96,8 @@ def _gather(heard: dict[str, list[Tensor]], tap: str, *, layers: int) -> Float[n
 
 
 @contextmanager
-def _without_dropout(model: nn.Module) -> Iterator[None]:
+def without_dropout(model: nn.Module) -> Iterator[None]:
+    """While this lasts, nothing in the model is drawn at random."""
     training = [module for module in model.modules() if module.training]
     model.eval()
     try:

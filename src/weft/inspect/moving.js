@@ -9,19 +9,24 @@ function cellUnder(event) {
   };
 }
 
-function point(where, event = null) {
+const hideTooltip = () => (find(".tooltip").hidden = true);
+
+function showTooltip(said, event) {
   const tooltip = find(".tooltip");
-  tooltip.hidden = true;
-  if (state.held) return;
-  Object.assign(state, where ?? { row: null, column: null });
-  const said = showPointed();
-  if (event === null) return;
   tooltip.hidden = false;
   tooltip.textContent = said;
   const left = Math.min(event.clientX + 14, document.documentElement.clientWidth - tooltip.offsetWidth - 8);
   const below = event.clientY + 18 + tooltip.offsetHeight < window.innerHeight;
   const top = below ? event.clientY + 18 : event.clientY - 12 - tooltip.offsetHeight;
   Object.assign(tooltip.style, { left: `${left}px`, top: `${top}px` });
+}
+
+function point(where, event = null) {
+  hideTooltip();
+  if (state.held) return;
+  Object.assign(state, where ?? { row: null, column: null });
+  const said = showPointed();
+  if (event !== null) showTooltip(said, event);
 }
 
 function hold(where) {
@@ -156,6 +161,7 @@ function start() {
   find("main").hidden = false;
   readColours();
   Object.assign(state, parse(location.hash));
+  startMarks();
   showGroup();
   showHead();
   find(".grid").addEventListener("keydown", moveInGrid);

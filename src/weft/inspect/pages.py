@@ -15,28 +15,50 @@ from jaxtyping import Float
 
 from weft.errors import UserError
 from weft.inspect.heads import Group, Habits, describe, readable
+from weft.inspect.marks import Mark, Span, marked_html, strongest, table_html
 
-__all__ = ["Text", "page", "write_page"]
+__all__ = ["Explained", "Text", "page", "write_page"]
 
-SCRIPTS = ("weights.js", "pictures.js", "moving.js")  # one program, in this order
+SCRIPTS = ("weights.js", "pictures.js", "marks.js", "moving.js")  # one program, in this order
+LONG = 240  # characters: longer texts are set smaller
 STEPS = 4095  # a weight is kept in 12 bits: to 0.012 %, half of what the page shows
 
 
 class Text(NamedTuple):
-    """A text shown at the page's head; `language` (as in BCP 47) tells a browser how to read and break it."""
+    """A text shown at the page's head; `language` (as in BCP 47) tells a browser how to read and break it.
+
+    Its `marks` shade what an answer rests on, and `focus`, characters of it, gets a frame: the answer, say.
+    """
 
     label: str
     text: str
     language: str = ""
+    marks: Sequence[Mark] = ()
+    focus: Span | None = None
+
+
+class Explained(NamedTuple):
+    """What the marks of the texts explain: the number's name, and how they add up to it, to be read."""
+
+    name: str
+    sums: Mapping[str, str]
 
 
 def page(
-    groups: Sequence[Group], *, title: str, texts: Sequence[Text], facts: Mapping[str, str] | None = None
+    groups: Sequence[Group],
+    *,
+    title: str,
+    texts: Sequence[Text],
+    facts: Mapping[str, str] | None = None,
+    explained: Explained | None = None,
 ) -> str:
     """The page as HTML: `texts` and `facts` (the model, the score) at its head, then `groups`.
 
+    Where texts have marks, `explained` says of what; they share one scale, from 0 to the strongest mark of all.
+
     Averages come first, and every head is one click away; `#cross/2/5` in the address opens layer 2, head 5.
     """
+    largest = strongest(mark for text in texts for mark in text.marks)
     style, script = _part("page.css"), "\n".join(_part(name) for name in SCRIPTS)
     data = {"groups": [_group_data(group) for group in groups]}
     return _fill(
@@ -45,8 +67,9 @@ def page(
             "style_hash": _hash(style),
             "script_hash": _hash(script),
             "title": html.escape(title),
-            "texts": "".join(_text_html(text) for text in texts),
-            "facts": "".join(_fact_html(name, value) for name, value in (facts or {}).items()),
+            "texts": "".join(_text_html(text, largest=largest) for text in texts),
+            "marks": "" if explained is None else _marks_html(explained, texts),
+            "facts": _facts_html(facts or {}),
             "style": style,
             "data": _script_json(data),
             "script": script,
@@ -61,9 +84,10 @@ def write_page(
     title: str,
     texts: Sequence[Text],
     facts: Mapping[str, str] | None = None,
+    explained: Explained | None = None,
 ) -> None:
     """Write `page` to a file; its folder must exist."""
-    content = page(groups, title=title, texts=texts, facts=facts)
+    content = page(groups, title=title, texts=texts, facts=facts, explained=explained)
     try:
         path.write_text(content, encoding="utf-8", errors="xmlcharrefreplace")  # half a surrogate pair
     except OSError as error:
@@ -84,14 +108,24 @@ def _fill(template: str, values: Mapping[str, str]) -> str:
     return re.sub(r"\{\{(\w+)\}\}", lambda match: values[match[1]], template)
 
 
-def _text_html(text: Text) -> str:
+def _text_html(text: Text, *, largest: float) -> str:
     language = f' lang="{html.escape(text.language)}"' if text.language else ""
-    label, content = html.escape(text.label), html.escape(text.text)
-    return f'<div><dt>{label}</dt><dd dir="auto"{language}>{content}</dd></div>\n'
+    size = ' class="long"' if len(text.text) > LONG else ""
+    content = marked_html(text.text, text.marks, focus=text.focus, largest=largest)
+    return f'<div><dt>{html.escape(text.label)}</dt><dd dir="auto"{language}{size}>{content}</dd></div>\n'
 
 
-def _fact_html(name: str, value: str) -> str:
-    return f"<li>{html.escape(name)} <b>{html.escape(value)}</b></li>\n"
+def _marks_html(explained: Explained, texts: Sequence[Text]) -> str:
+    """What the marks mean, what they add up to, and all of them as a table."""
+    rows = [(text.text, mark) for text in texts for mark in text.marks]
+    values = {"name": html.escape(explained.name), "sums": _facts_html(explained.sums)}
+    return _fill(_part("marks.html"), {**values, "table": table_html(rows)})
+
+
+def _facts_html(facts: Mapping[str, str]) -> str:
+    return "".join(
+        f"<li>{html.escape(name)} <b>{html.escape(value)}</b></li>\n" for name, value in facts.items()
+    )
 
 
 def _script_json(value: object) -> str:

@@ -5,19 +5,23 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, NamedTuple, overload
 
+from torch import Tensor
+
 from weft.config import ClassifierConfig, ClassifyConfig
 from weft.data.sources import Report
-from weft.errors import UserError
+from weft.errors import UserError, suggest
+from weft.inspect import Inspected, Question, Text, inspect_reading, log_odds
 from weft.models.encoder import Encoder
 from weft.nn.inference import Precision
 from weft.overrides import validate
-from weft.pipelines.texts import checked_texts
+from weft.pipelines.texts import checked_texts, kind_of
 from weft.tasks.classify import encode, predict, probabilities, score, targets_of
 from weft.tasks.labelled import Labelled, read_labelled
 from weft.text.tokenizer import Tokenizer
 
 __all__ = ["Classification", "Classifier", "ClassifierEvaluation"]
 
+SHOWN = 8  # labels with their probabilities on a page
 LIKELY = 0.5  # a label of several is given where it is likelier than not
 
 
@@ -91,6 +95,63 @@ class Classifier:
         A text that is longer than the model takes is read as far as it goes, and flagged. Raises UserError for a text
         that is blank.
         """
+        examples = self._examples(text, pair)
+        answers = self._answer(examples)
+        return answers[0] if isinstance(text, str) else answers
+
+    def inspect(
+        self, text: str, *, out: Path | str, pair: str | None = None, label: str | None = None
+    ) -> Inspected:
+        """Classify a text, and write a page that shows what the answer rests on, and all attention behind it.
+
+        `label`: what speaks for this one; by default, for the one that the text gets, or that is the likeliest.
+        """
+        if not isinstance(text, str):
+            raise UserError(f"a text is wanted, not {kind_of(text)}")
+        examples = self._examples(text, pair)
+        (read,) = encode(examples, self.tokenizer, maximum=self.config.model.max_length)
+        (answer,) = self._answer(examples)
+        shares = sorted(answer.probabilities.items(), key=lambda each: -each[1])
+        facts = {name: f"{share:.1%}" for name, share in shares[:SHOWN]}
+        if answer.truncated:
+            facts["read"] = f"the first {len(read.ids)} tokens alone"
+        said = ", ".join(f"{name} ({answer.probabilities[name]:.1%})" for name in answer.labels)
+        if answer.number is not None:
+            said = f"{answer.number:.6g}"
+        texts = [text] if pair is None else [text, pair]
+        return inspect_reading(
+            self.model,
+            read,
+            tokenizer=self.tokenizer,
+            question=self._question(label or (shares[0][0] if shares else None)),
+            answer=answer,
+            title="Classification",
+            said=[Text("Answer", said or "none of the labels")],
+            texts=[Text("Text" if pair is None else f"Text {i + 1}", each) for i, each in enumerate(texts)],
+            facts=facts,
+            out=out,
+        )
+
+    def _question(self, label: str | None) -> Question:
+        """What speaks for a label: its log-odds, of which its probability is made; or a number itself."""
+
+        def logits(states: Tensor) -> Tensor:
+            scores: Tensor = self.model.heads["classify"](self.model.pooled(states))
+            return scores
+
+        if self.config.kind == "number":
+            mean, deviation = self.config.mean, self.config.deviation
+            return Question(self.labels[0], lambda states: logits(states)[:, 0] * deviation + mean)
+        if label not in self.labels:
+            known = ", ".join(self.labels)
+            raise UserError(f'no label "{label}"{suggest(str(label), self.labels)} (known: {known})')
+        chosen, heat = self.labels.index(label), self.config.temperature
+        if self.config.kind == "single":
+            return Question(f"log-odds of {label}", lambda states: log_odds(logits(states) / heat, [chosen]))
+        return Question(f"log-odds of {label}", lambda states: logits(states)[:, chosen] / heat)
+
+    def _examples(self, text: str | Sequence[str], pair: str | Sequence[str] | None) -> list[Labelled]:
+        """The texts, checked, as labelled ones without a label."""
         texts = checked_texts(text)
         pairs = None if pair is None else checked_texts(pair)
         if (pairs is None) == self.config.pair or (pairs is not None and len(pairs) != len(texts)):
@@ -106,8 +167,7 @@ class Classifier:
                 raise UserError(
                     f"text {example.place}, counted from 0, is blank: there is nothing to classify"
                 )
-        answers = self._answer(examples)
-        return answers[0] if isinstance(text, str) else answers
+        return examples
 
     def _answer(self, examples: Sequence[Labelled]) -> list[Classification]:
         readings = encode(examples, self.tokenizer, maximum=self.config.model.max_length)
