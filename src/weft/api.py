@@ -123,29 +123,26 @@ def resume(run: str | Path, *, device: str | None = None, report: Reporter | Non
 
 
 def load(
-    path: str | Path, *, device: str | None = None, precision: Precision | Literal["auto"] = "auto"
+    path: str | Path,
+    *,
+    task: str | None = None,
+    device: str | None = None,
+    precision: Precision | Literal["auto"] = "auto",
 ) -> Any:
     """The model in a folder, ready for use: a `Translator`, say, or what else it was trained for (see `weft.pipelines`).
 
+    A UserError says what it was trained for, where that is not the `task` that is asked for.
     Every file is checked against its checksum. By default a model that is wide enough for it is used in int8 on an x86
     processor, its linear layers rounded to eight bits, and any in bfloat16 on a GPU that is fast in it. In float32 its
     numbers are those that were trained or imported.
     """
     where = _device(device)
+    if task is not None and (there := read_config(Path(path)).task) != task:
+        raise UserError(f"{path}: a model for the task {there}, where one for {task} is needed")
     config, model, tokenizer = load_saved(Path(path))
     chosen = choose_precision(precision, width=config.model.width, device=where)
     model = convert(model.to(where), chosen)
     return PIPELINES[config.task](config, model=model, tokenizer=tokenizer, precision=chosen)
-
-
-def load_for(
-    task: str, path: str | Path, *, device: str | None = None, precision: Precision | Literal["auto"] = "auto"
-) -> Any:
-    """The model in a folder, which has to be for this task: a UserError says what it is for."""
-    there = read_config(Path(path)).task
-    if there != task:
-        raise UserError(f"{path}: a model for the task {there}, where one for {task} is needed")
-    return load(path, device=device, precision=precision)
 
 
 def info(path: str | Path) -> dict[str, Any]:

@@ -139,13 +139,13 @@ def _resolve(settings: Settings, preset: str | None, *, tokenizer: Tokenizer | N
     problem = PROBLEMS[settings["task"]]
     recipe, start = _recipe(settings, preset, architecture=problem.architecture)
     resolved = Settings({table: dict(fields) for table, fields in recipe.items()}, path=settings.path)
-    if start is None:
+    special = SpecialTokens()
+    if start is not None:
+        special = start.config.model.special
+    else:
         resolved["model"] = resize(recipe["model"], settings.get("model", {}))
-        resolved["model"]["vocabulary"] = 1
-        if tokenizer is not None:
-            resolved["model"]["vocabulary"] = tokenizer.vocab_size
-            resolved["model"]["special"] = _special(tokenizer).model_dump()
-    fixed = {name: resolved["model"].get(name) for name in ("vocabulary", "special")}
+        resolved["model"]["vocabulary"] = tokenizer.vocab_size if tokenizer is not None else 1
+    vocabulary = resolved["model"]["vocabulary"]
     resolved.overridden, resolved.given = settings.overridden, settings.given
     for table, fields in settings.items():
         if isinstance(fields, Mapping):
@@ -154,18 +154,16 @@ def _resolve(settings: Settings, preset: str | None, *, tokenizer: Tokenizer | N
             resolved[table] = fields
     resolved["preset"] = preset
     run = validate(problem.config, resolved)
-    if tokenizer is None:
-        return run
-    if run.model.vocabulary != fixed["vocabulary"]:
+    if tokenizer is not None and run.model.vocabulary != vocabulary:
         raise UserError(
-            f"model.vocabulary is the tokenizer's, which is {fixed['vocabulary']}: "
-            "leave it out, and set tokenizer.size"
+            f"model.vocabulary is the tokenizer's, which is {vocabulary}: leave it out, and set tokenizer.size"
         )
-    if run.model.special.model_dump() != fixed["special"]:
+    if run.model.special.model_copy(update={"mask": special.mask}) != special:
         raise UserError(
             f"{settings.origin(('model', 'special'))}model.special is the tokenizer's: leave it out"
         )
-    return run
+    special = special if tokenizer is None else special.model_copy(update={"mask": tokenizer.mask_id})
+    return run.model_copy(update={"model": run.model.model_copy(update={"special": special})})
 
 
 def _recipe(settings: Settings, preset: str | None, *, architecture: str) -> tuple[Recipe, Saved | None]:
@@ -182,12 +180,6 @@ def _recipe(settings: Settings, preset: str | None, *, architecture: str) -> tup
     if any(settings.get("train", {}).get(length) for length in ("minutes", "steps")):
         del train["epochs"]
     return {"model": start.config.model.model_dump(), "train": train}, start
-
-
-def _special(tokenizer: Tokenizer) -> SpecialTokens:
-    return SpecialTokens(
-        pad=tokenizer.pad_id, start=tokenizer.bos_id, end=tokenizer.eos_id, mask=tokenizer.mask_id
-    )
 
 
 def find_problem(task: str) -> type[Problem]:

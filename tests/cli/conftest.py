@@ -43,6 +43,8 @@ class Result(NamedTuple):
 class Translator:
     """Turns a text into capitals; a text of more than five words is too long for it, and a blank one gives nothing."""
 
+    config = SimpleNamespace(task="translate")
+
     def __init__(self, calls: list[SimpleNamespace]) -> None:
         self.calls = calls
 

@@ -46,7 +46,6 @@ def test_evaluate(weft: Callable[..., Any], run: Path, calls: list[SimpleNamespa
         "from_language": "de",
         "to_language": "en",
         "columns": ["de", "en"],
-        "beams": None,
     }
     assert calls[-2].precision == "auto"
     out = weft("evaluate", run, "--data", "a.{de,en}", "--from", "de", "--to", "en", "--json").out

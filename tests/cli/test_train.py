@@ -41,7 +41,7 @@ def test_options_reach_training(
         "seed": 7,
         "from_language": "de",
         "to_language": "en",
-        "columns": ["en", "de"],
+        "columns": "en,de",
         "preset": "tiny",
         "config": Path("weft.toml"),
         "overrides": ["model.width=384", "train.clip=0.5"],

@@ -53,13 +53,13 @@ def classify(
     overwrite
         Replace --output if it exists.
     """
-    from weft.api import load_for
+    from weft.api import load
 
     if text is not None and input is not None:
         raise UserError("a text and --input: give one of them")
     if output is not None:
         refuse_existing(output, overwrite=overwrite)
-    classifier = load_for("classify", run, device=device, precision=precision)
+    classifier = load(run, task="classify", device=device, precision=precision)
     cut = done = 0
     with ExitStack() as stack:
         out = stack.enter_context(open_output(output))

@@ -62,7 +62,7 @@ def translate(
     truncate
         Cut a source that is longer than the model takes.
     """
-    from weft.api import load_for
+    from weft.api import load
 
     if text is not None and input is not None:
         raise UserError("a text and --input: give one of them")
@@ -70,7 +70,7 @@ def translate(
         refuse_existing(output, overwrite=overwrite)
     if input is not None and not input.exists():
         raise UserError(f"{input}: no such file")
-    translator = load_for("translate", run, device=device, precision=precision)
+    translator = load(run, task="translate", device=device, precision=precision)
     search = search or Search()
     options: dict[str, Any] = {"from_language": from_language, "to_language": to_language}
     options |= {"truncate": truncate, **search.keywords()}

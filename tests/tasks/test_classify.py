@@ -1,0 +1,252 @@
+"""Classification: what is read, what is learned, and what is said of it."""
+
+import gzip
+import json
+import random
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+
+import weft
+from weft.config import ClassifierConfig, ClassifyConfig, ModelConfig
+from weft.data.sources import Report
+from weft.errors import UserError
+from weft.tasks.classify import Scores, probabilities, score, targets_of
+from weft.tasks.labelled import Labelled, read_labelled
+
+MODEL = ModelConfig(architecture="encoder", vocabulary=10, width=8, encoder_layers=1, heads=1, feed_forward=8)
+SMALL = {
+    "model.width": 32,
+    "model.heads": 2,
+    "model.feed_forward": 48,
+    "model.encoder_layers": 1,
+    "train.batch_tokens": 256,
+    "train.warmup": 5,
+    "train.validations": 3,
+}
+
+
+def described(labels: tuple[str, ...], kind: str = "single", **changes: Any) -> ClassifierConfig:
+    return ClassifierConfig(model=MODEL, labels=labels, kind=kind, **changes)  # type: ignore[arg-type]
+
+
+def read(
+    *specs: str, columns: list[str] | None = None, **config: Any
+) -> list[tuple[str, str | None, tuple[str, ...]]]:
+    found = read_labelled(specs, ClassifyConfig(**config), columns=columns, report=Report())
+    return [(each.text, each.pair, each.labels) for each in found]
+
+
+def test_tables_lines_and_files_for_each_label(tmp_path: Path) -> None:
+    (tmp_path / "a.csv").write_text('review,stars,title\n"Good, really",5,T\nBad,1,U\n')
+    got = read(f"{tmp_path}/a.csv", text_column="review", label_column="stars", pair_column="title")
+    assert got == [("Good, really", "T", ("5",)), ("Bad", "U", ("1",))]
+    (tmp_path / "b.tsv").write_text("ham\tSee you\nspam\tWin now\n")
+    assert read(f"{tmp_path}/b.tsv", columns=["label", "text"])[1] == ("Win now", None, ("spam",))
+    (tmp_path / "c.txt").write_text("NUM:date When was it ?\nHUM:ind Who : me ?\n")
+    assert read(f"{tmp_path}/c.txt", label_until=":") == [
+        ("When was it ?", None, ("NUM",)),
+        ("Who : me ?", None, ("HUM",)),
+    ]
+    with gzip.open(tmp_path / "pos.gz", "wt") as file:
+        file.write("fine film\n")
+    (tmp_path / "neg").write_text("poor film\n")
+    assert read(f"positive={tmp_path}/pos.gz", f"negative={tmp_path}/neg") == [
+        ("fine film", None, ("positive",)),
+        ("poor film", None, ("negative",)),
+    ]
+
+
+def test_names_for_numbers_several_labels_and_numbers(tmp_path: Path) -> None:
+    (tmp_path / "names").write_text("World\nSports\n")
+    (tmp_path / "a.tsv").write_text("label\ttext\n2\tGoal\nWorld\tVote\n")
+    names = str(tmp_path / "names")
+    assert [each[2] for each in read(f"{tmp_path}/a.tsv", label_names=names)] == [("Sports",), ("World",)]
+    (tmp_path / "b.jsonl").write_text('{"text": "a", "label": "x, y"}\n{"text": "b", "label": ""}\n')
+    assert [each[2] for each in read(f"{tmp_path}/b.jsonl", kind="multiple")] == [("x", "y"), ()]
+    (tmp_path / "c.tsv").write_text("label\ttext\n2.5\ta\nmany\tb\n")
+    with pytest.raises(UserError, match=r'c.tsv:3: "many" is no number'):
+        read(f"{tmp_path}/c.tsv", kind="number")
+    (tmp_path / "d.tsv").write_text("label\ttext\n3\tGoal\n")
+    with pytest.raises(UserError, match=r'd.tsv:2: label "3" is none of the numbers 1 to 2'):
+        read(f"{tmp_path}/d.tsv", label_names=names)
+
+
+def test_what_is_blank_is_counted_and_left_out(tmp_path: Path) -> None:
+    (tmp_path / "a.tsv").write_text("label\ttext\nx\tone\nx\t \n\ttwo\ny\tthree\n")
+    report = Report()
+    found = read_labelled([f"{tmp_path}/a.tsv"], ClassifyConfig(), columns=None, report=report)
+    assert [each.text for each in found] == ["one", "three"]
+    assert report.lines()[1:] == [
+        f"1 left out as without a text: {tmp_path}/a.tsv:3",
+        f"1 left out as without a label: {tmp_path}/a.tsv:4",
+    ]
+
+
+def test_a_missing_column_is_named_with_those_there_are(tmp_path: Path) -> None:
+    (tmp_path / "a.csv").write_text("review,stars\nGood,5\n")
+    with pytest.raises(UserError, match=r'a.csv: no column "text", it has "review", "stars"'):
+        read(f"{tmp_path}/a.csv")
+
+
+def test_a_label_that_was_not_seen_is_named_with_its_place() -> None:
+    examples = [Labelled("a", None, ("postive",), "reviews.csv:17")]
+    with pytest.raises(UserError) as caught:
+        targets_of(examples, described(("negative", "positive")))
+    assert str(caught.value) == (
+        'reviews.csv:17: label "postive" was not seen in training (did you mean "positive"?) (known: negative, positive)'
+    )
+
+
+def test_scores_are_scikit_learns() -> None:
+    metrics = pytest.importorskip("sklearn.metrics")
+    chance = np.random.default_rng(0)
+    found = chance.random((200, 4)).astype(np.float32)
+    found[:, 3] *= 0.1  # hardly ever said
+    targets = chance.integers(0, 3, 200)  # the last label never occurs
+    got = score(found, targets, described(("a", "b", "c", "d")))
+    said = found.argmax(1)
+    assert got.figures["accuracy"] == pytest.approx(metrics.accuracy_score(targets, said))
+    assert got.figures["macro_f1"] == pytest.approx(
+        metrics.f1_score(targets, said, average="macro", zero_division=0)
+    )
+    assert np.array_equal(got.confusion, metrics.confusion_matrix(targets, said, labels=range(4)))
+    precision = metrics.precision_score(targets, said, average=None, zero_division=0, labels=range(4))
+    assert [each["precision"] for each in got.per_label.values()] == pytest.approx(list(precision))
+
+
+def test_scores_of_several_labels_and_of_numbers() -> None:
+    found = np.array([[0.9, 0.2], [0.6, 0.7]], dtype=np.float32)
+    several: Scores = score(found, np.array([[1.0, 0.0], [0.0, 1.0]]), described(("a", "b"), "multiple"))
+    assert several.figures == {"accuracy": 0.5, "macro_f1": pytest.approx((2 / 3 + 1) / 2)}
+    config = described(("stars",), "number", mean=3.0, deviation=2.0)
+    logits = torch.tensor([[0.5], [-1.0]])
+    values = probabilities(logits, config)
+    assert values[:, 0].tolist() == [4.0, 1.0]
+    numbers = score(values, np.array([0.0, -1.0], dtype=np.float32), config)
+    assert numbers.figures == {"mean_error": 0.5, "pearson": pytest.approx(1.0)}
+
+
+@pytest.fixture(scope="module")
+def reviews(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Texts whose label is which of two words they hold, in any place."""
+    folder, chance = tmp_path_factory.mktemp("reviews"), random.Random(0)
+    for name, count in (("train", 400), ("test", 100)):
+        rows = []
+        for _ in range(count):
+            words = chance.choices(["the", "film", "was", "very", "plot", "a"], k=chance.randint(2, 9))
+            label = chance.choice(["negative", "positive"])
+            words.insert(chance.randint(0, len(words)), {"negative": "dull", "positive": "lively"}[label])
+            rows.append(f"{label}\t{' '.join(words)}\n")
+        (folder / f"{name}.tsv").write_text("label\ttext\n" + "".join(rows))
+    return folder
+
+
+@pytest.fixture(scope="module")
+def run(reviews: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    out = tmp_path_factory.mktemp("runs") / "mood"
+    weft.train("classify", train=f"{reviews}/train.tsv", out=out, steps=60, overrides=SMALL)
+    return out
+
+
+def test_it_learns(run: Path, reviews: Path) -> None:
+    classifier = weft.load(run)
+    found = classifier.evaluate(f"{reviews}/test.tsv")
+    assert found.figures["accuracy"] > 0.98
+    assert found.texts == 100
+    assert sum(map(sum, found.confusion)) == 100
+    answer = classifier.classify("a very lively plot")
+    assert answer.label == "positive"
+    assert answer.probabilities["positive"] > 0.8
+    assert sum(answer.probabilities.values()) == pytest.approx(1.0)
+
+
+def test_a_part_is_held_out_and_said_so(run: Path) -> None:
+    config = json.loads((run / "run.json").read_text())
+    assert config["hold_out"] == 0.1
+    lines = [json.loads(line) for line in (run / "metrics.jsonl").read_text().splitlines()]
+    assert any("accuracy" in line for line in lines)
+
+
+def test_outputs_do_not_depend_on_the_batch(run: Path, reviews: Path) -> None:
+    classifier = weft.load(run)
+    texts = [line.split("\t")[1] for line in (reviews / "test.tsv").read_text().splitlines()[1:]][:64]
+    together = classifier.classify(texts)
+    for size in (1, 7):
+        parts = [answer for at in range(0, 64, size) for answer in classifier.classify(texts[at : at + size])]
+        assert [each.labels for each in parts] == [each.labels for each in together]
+        for one, other in zip(parts, together, strict=True):
+            assert one.probabilities == pytest.approx(other.probabilities, abs=1e-5)
+
+
+def test_a_run_that_is_stopped_goes_on_bit_for_bit(reviews: Path, tmp_path: Path) -> None:
+    options = {"train": f"{reviews}/train.tsv", "steps": 12, "overrides": SMALL}
+    weft.train("classify", out=tmp_path / "whole", **options)
+
+    class Stop:
+        def __getattr__(self, name: str) -> Any:
+            return self._validation if name == "validation" else lambda *_, **__: None
+
+        def _validation(self, *_: Any) -> None:
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        weft.train("classify", out=tmp_path / "parts", report=Stop(), **options)
+    weft.resume(tmp_path / "parts")
+    names = ("model.safetensors", "config.json")
+    whole, parts = ([(tmp_path / run / name).read_bytes() for name in names] for run in ("whole", "parts"))
+    assert whole == parts
+
+
+def test_one_class_only_and_blank_texts(run: Path, tmp_path: Path) -> None:
+    (tmp_path / "a.tsv").write_text("label\ttext\nx\tone\nx\ttwo\n")
+    with pytest.raises(UserError, match=r'a.tsv: only "x" as a label: a classifier needs two labels or more'):
+        weft.train("classify", train=f"{tmp_path}/a.tsv", out=tmp_path / "run", steps=1)
+    assert not (tmp_path / "run").exists()
+    classifier = weft.load(run)
+    with pytest.raises(UserError, match="text 1, counted from 0, is blank"):
+        classifier.classify(["fine", " "])
+    with pytest.raises(UserError, match="takes none second texts for 1, not 1"):
+        classifier.classify("fine", pair="second")
+
+
+@pytest.mark.parametrize("kind", ["multiple", "number"])
+def test_several_labels_and_numbers_are_learned(kind: str, tmp_path: Path) -> None:
+    chance, rows = random.Random(1), []
+    for _ in range(300):
+        red, tall = chance.random() < 0.5, chance.random() < 0.5
+        words = ["it", "is", *(["red"] if red else []), *(["tall"] if tall else [])]
+        chance.shuffle(words)
+        several = ",".join(name for name, there in (("colour", red), ("size", tall)) if there)
+        rows.append(
+            {"text": " ".join(words), "label": several if kind == "multiple" else 10 + 4 * red + 2 * tall}
+        )
+    (tmp_path / "train.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+    weft.train(
+        "classify", train=tmp_path / "train.jsonl", out=tmp_path / "run", steps=80, kind=kind, overrides=SMALL
+    )
+    classifier = weft.load(tmp_path / "run")
+    both, none = classifier.classify(["it is tall red", "it is"])
+    if kind == "multiple":
+        assert (both.labels, none.labels) == (("colour", "size"), ())
+    else:
+        assert both.number == pytest.approx(16, abs=1)
+        assert none.number == pytest.approx(10, abs=1)
+
+
+def test_class_weights_change_what_is_learned(reviews: Path, tmp_path: Path) -> None:
+    lines = (reviews / "train.tsv").read_text().splitlines()[1:]
+    rare = [line for line in lines if line.startswith("negative")] + [
+        line for line in lines if line.startswith("positive")
+    ][:20]
+    (tmp_path / "rare.tsv").write_text("label\ttext\n" + "".join(f"{line}\n" for line in rare))
+    losses = []
+    for weighted in (False, True):
+        options = {**SMALL, "classify.class_weights": weighted}
+        out = tmp_path / str(weighted)
+        result = weft.train("classify", train=tmp_path / "rare.tsv", out=out, steps=4, overrides=options)
+        losses.append(result.loss)
+    assert losses[0] != losses[1]
