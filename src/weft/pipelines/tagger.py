@@ -1,0 +1,128 @@
+"""A trained tagger of named entities in use."""
+
+import time
+from collections.abc import Sequence
+from pathlib import Path
+from typing import NamedTuple, overload
+
+from weft.config import TaggerConfig
+from weft.models.encoder import Encoder
+from weft.nn.inference import Precision
+from weft.pipelines.texts import checked_texts
+from weft.tasks.entities import Scheme, Sentence, read_tagged, split_words
+from weft.tasks.tags import Found, TagSet, score
+from weft.tasks.word_windows import predict, read_sentences
+from weft.text.tokenizer import Tokenizer
+
+__all__ = ["Entity", "Tagger", "TaggerEvaluation"]
+
+LONGEST = 256  # tokens that are read at once: most sentences are learned from in one such piece
+
+
+class Entity(NamedTuple):
+    """A named entity, which is `text[start:end]` of the text it was found in; `score` is its words' mean probability."""
+
+    label: str
+    text: str
+    start: int
+    end: int
+    score: float
+
+
+class TaggerEvaluation(NamedTuple):
+    """seqeval's figures, from 0 to 1, for the entities of `sentences`: those with the right label and both ends count.
+
+    `per_type` has precision, recall, F1 and `support`, how many there are, for each label. `left_out` says what in the data
+    could not be taken as it stood. `computed` is the precision of the model's numbers.
+    """
+
+    precision: float
+    recall: float
+    f1: float
+    per_type: dict[str, dict[str, float]]
+    sentences: int
+    left_out: tuple[str, ...]
+    sentences_per_second: float
+    computed: Precision
+
+
+class Tagger:
+    """A model, its tokenizer and the labels of the entities it knows.
+
+    Raises UserError where its labels are no tags of IOB2.
+    """
+
+    def __init__(
+        self,
+        config: TaggerConfig,
+        *,
+        model: Encoder,
+        tokenizer: Tokenizer,
+        precision: Precision = "float32",
+    ) -> None:
+        self.config = config
+        self.model = model.eval()
+        self.tokenizer = tokenizer
+        self.precision = precision
+        self.tags = TagSet(config.labels)
+
+    @property
+    def labels(self) -> tuple[str, ...]:
+        """The labels of the entities that the model knows."""
+        return self.tags.entities
+
+    @overload
+    def tag(self, text: str) -> list[Entity]: ...  # type: ignore[overload-overlap]
+    @overload
+    def tag(self, text: Sequence[str]) -> list[list[Entity]]: ...
+    def tag(self, text: str | Sequence[str]) -> list[Entity] | list[list[Entity]]:
+        """The named entities of a text, or of each of a list, whose order is kept; a blank one has none.
+
+        A long text is read in windows, all of it.
+        """
+        texts = checked_texts(text)
+        sentences = [Sentence(each, tuple(split_words(each)), (), "") for each in texts]
+        answers = [
+            [_entity(sentence, found) for found in each]
+            for sentence, each in zip(sentences, self._find(sentences), strict=True)
+        ]
+        return answers[0] if isinstance(text, str) else answers
+
+    def evaluate(
+        self, data: str | Path | Sequence[str | Path], *, scheme: Scheme | None = None
+    ) -> TaggerEvaluation:
+        """Precision, recall and F1 of the entities of marked texts, in the files that training takes.
+
+        `scheme` says how CoNLL's tags are meant; without it, the tags tell.
+        """
+        specs = [str(data)] if isinstance(data, str | Path) else [str(each) for each in data]
+        sentences, notes = read_tagged(specs, scheme=scheme or "auto")
+        for sentence in sentences:
+            self.tags.numbers(sentence)
+        begin = time.perf_counter()
+        found = self._find(sentences)
+        seconds = time.perf_counter() - begin
+        figures = score(
+            [sentence.spans for sentence in sentences],
+            [[each.span for each in entities] for entities in found],
+            words=[len(sentence.words) for sentence in sentences],
+        )
+        return TaggerEvaluation(
+            **figures._asdict(),
+            sentences=len(sentences),
+            left_out=tuple(notes),
+            sentences_per_second=len(sentences) / seconds,
+            computed=self.precision,
+        )
+
+    def _find(self, sentences: Sequence[Sentence]) -> list[list[Found]]:
+        read = read_sentences(sentences, self.tokenizer, maximum=min(LONGEST, self.config.model.max_length))
+        return [
+            self.tags.found(scores, each.tokens)
+            for each, scores in zip(read, predict(self.model, read), strict=True)
+        ]
+
+
+def _entity(sentence: Sentence, found: Found) -> Entity:
+    start, end = sentence.words[found.begin][0], sentence.words[found.end - 1][1]
+    return Entity(found.label, sentence.text[start:end], start, end, found.score)
