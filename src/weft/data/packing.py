@@ -1,0 +1,172 @@
+"""Documents packed into rows of full length, so that next to nothing is computed on padding.
+
+A text is one flat array of tokens; a document, a piece of one and a line are each a range of it, (begin, end).
+"""
+
+from collections.abc import Sequence
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+__all__ = ["Packing", "Pairs", "cut_ends", "find_documents", "pack", "pair_up"]
+
+Ranges = NDArray[np.int64]
+"""(N, 2): where each range of tokens begins and ends."""
+
+_CHOOSE, _TURN = 0, 1
+"""The random streams of one set of pairs."""
+
+
+class Packing(NamedTuple):
+    """Rows of pieces: row i holds those from number `firsts[i]` to `firsts[i + 1]`."""
+
+    pieces: Ranges
+    firsts: NDArray[np.int64]  # (N + 1,)
+
+    def __len__(self) -> int:
+        return len(self.firsts) - 1
+
+    def row(self, number: int) -> Ranges:
+        """The pieces of a row."""
+        return self.pieces[self.firsts[number] : self.firsts[number + 1]]
+
+    @property
+    def lengths(self) -> NDArray[np.int64]:
+        """(N,): the tokens of each row, without what stands around its pieces."""
+        ends: NDArray[np.int64] = np.diff(self.pieces, axis=1).cumsum()
+        return np.diff(np.concatenate([[0], ends])[self.firsts])
+
+
+class Pairs(NamedTuple):
+    """Rows of two pieces each, and whether the second follows the first; `alone` counts parts that found no partner."""
+
+    packing: Packing
+    follows: NDArray[np.bool_]
+    alone: int
+
+
+def find_documents(lengths: NDArray[np.int64]) -> Ranges:
+    """The documents of a text whose lines have so many tokens: an empty line ends one.
+
+    >>> find_documents(np.array([3, 2, 0, 0, 4])).tolist()
+    [[0, 5], [5, 9]]
+    """
+    ends = lengths.cumsum()
+    borders = np.unique(np.concatenate([[0], ends[lengths == 0], ends[-1:]]))
+    return np.stack([borders[:-1], borders[1:]], axis=1)
+
+
+def cut_ends(documents: Ranges, *, share: float) -> tuple[Ranges, Ranges]:
+    """Each document without a share of its tokens, and that share, which is its end; empty ranges are left out."""
+    sizes = documents[:, 1] - documents[:, 0]
+    borders = documents[:, 1] - np.minimum(np.maximum(1, (share * sizes).round()), sizes // 2).astype(
+        np.int64
+    )
+    kept = np.stack([documents[:, 0], borders], axis=1)
+    ends = np.stack([borders, documents[:, 1]], axis=1)
+    return tuple(ranges[ranges[:, 1] > ranges[:, 0]] for ranges in (kept, ends))  # type: ignore[return-value]
+
+
+def pack(documents: Ranges, *, room: int, around: int) -> Packing:
+    """Documents as rows of `room` tokens at most, of which `around` stand around each piece.
+
+    A long document fills rows of its own, and what is left of it, like a short one, shares a row with others: the longest
+    first, each where the least room remains (best-fit decreasing, Johnson et al. 1974). Every token is in one row.
+    """
+    most = room - around
+    sizes = documents[:, 1] - documents[:, 0]
+    counts = -(-sizes // most)
+    owner = np.repeat(np.arange(len(documents)), counts)
+    nth = np.arange(len(owner)) - np.repeat(counts.cumsum() - counts, counts)
+    begins = documents[owner, 0] + nth * most
+    pieces = np.stack([begins, np.minimum(begins + most, documents[owner, 1])], axis=1)
+    rows = _best_fit(pieces[:, 1] - pieces[:, 0] + around, room=room, least=around + 1)
+    order = np.argsort(rows, kind="stable")
+    firsts = np.concatenate([[0], np.bincount(rows).cumsum()])
+    return Packing(pieces[order], firsts.astype(np.int64))
+
+
+def _best_fit(sizes: NDArray[np.int64], *, room: int, least: int) -> NDArray[np.int64]:
+    """The row that each piece goes to; a row with less room than the `least` piece is closed."""
+    rows = np.empty(len(sizes), dtype=np.int64)
+    open_rows: list[list[int]] = [[] for _ in range(room + 1)]  # by the room that remains in them
+    there = 0  # bit r: there is a row with room r
+    made = 0
+    for piece in np.argsort(-sizes, kind="stable").tolist():
+        size = int(sizes[piece])
+        if fitting := there >> size:
+            left = size + (fitting & -fitting).bit_length() - 1
+            row = open_rows[left].pop()
+            there ^= 0 if open_rows[left] else 1 << left
+        else:
+            left, row = room, made
+            made += 1
+        rows[piece] = row
+        if (left := left - size) >= least:
+            open_rows[left].append(row)
+            there |= 1 << left
+    return rows
+
+
+def pair_up(documents: Ranges, line_ends: NDArray[np.int64], *, most: int, seed: int) -> Pairs:
+    """Parts of documents, whole lines of up to `most` tokens where lines are no longer, in pairs by the seed.
+
+    Half of the pairs follow each other, the others are of two documents (Devlin et al. 2019, section 3.1); where too few
+    parts follow each other for that, all that do are in it. A part is in one pair at the most, and hardly any is in none.
+    """
+    parts, owners = _cut_parts(documents, line_ends, most=most)
+    inside = owners[:-1] == owners[1:]
+    # Neighbours in pairs from the beginning of their document: 0-1, 2-3 and so on.
+    nth = np.arange(len(parts)) - np.searchsorted(owners, owners)
+    heads = np.flatnonzero((nth[:-1] % 2 == 0) & inside)
+    single = len(parts) - 2 * len(heads)
+    # Parts that are not kept as neighbours make the other pairs, which are to be as many.
+    count = min(len(heads), round(len(heads) / 2 + single / 4))
+    kept = heads[np.argsort(_bits(seed, _CHOOSE, len(heads)), kind="stable")[:count]]
+    pool = np.setdiff1d(np.arange(len(parts)), np.concatenate([kept, kept + 1]))
+    half = len(pool) // 2
+    # As the pool goes by documents, its two halves meet in one document at the most.
+    others = np.stack([pool[:half], pool[half : 2 * half]], axis=1)
+    others = others[owners[others[:, 0]] != owners[others[:, 1]]]
+    turned = (_bits(seed, _TURN, len(others)) & np.uint64(1)).astype(bool)
+    others[turned] = others[turned, ::-1]
+    pairs = np.concatenate([np.stack([kept, kept + 1], axis=1), others])
+    follows = np.arange(len(pairs)) < len(kept)
+    packing = Packing(parts[pairs.reshape(-1)], np.arange(0, 2 * len(pairs) + 1, 2))
+    return Pairs(packing, follows, alone=len(parts) - 2 * len(pairs))
+
+
+def _cut_parts(
+    documents: Ranges, line_ends: NDArray[np.int64], *, most: int
+) -> tuple[Ranges, NDArray[np.int64]]:
+    """The parts of all documents, and the number of the document that each is of."""
+    parts: list[tuple[int, int]] = []
+    owners: list[int] = []
+    ends = np.unique(line_ends)
+    for owner, (begin, end) in enumerate(documents.tolist()):
+        inner = ends[np.searchsorted(ends, begin, side="right") : np.searchsorted(ends, end)].tolist()
+        parts += _parts(begin, [*inner, end], most=most)
+        owners += [owner] * (len(parts) - len(owners))
+    return np.array(parts, dtype=np.int64).reshape(-1, 2), np.array(owners, dtype=np.int64)
+
+
+def _parts(begin: int, line_ends: Sequence[int], *, most: int) -> list[tuple[int, int]]:
+    """One document's parts; one of several lines has at least two."""
+    limit = most if len(line_ends) == 1 else min(most, -(-(line_ends[-1] - begin) // 2))
+    parts: list[tuple[int, int]] = []
+    last = begin  # the end of the last line that fits
+    for end in line_ends:
+        if end - begin > limit and last > begin:
+            parts.append((begin, last))
+            begin = last
+        while end - begin > most:
+            parts.append((begin, begin + most))
+            begin += most
+        last = end
+    return [*parts, (begin, last)]
+
+
+def _bits(seed: int, stream: int, size: int) -> NDArray[np.uint64]:
+    # Raw bits: numpy promises that these never change.
+    return np.random.PCG64(np.random.SeedSequence([seed, stream])).random_raw(size)
