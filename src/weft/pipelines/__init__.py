@@ -6,11 +6,21 @@ from typing import Any
 
 from weft.pipelines.answerer import Answerer
 from weft.pipelines.classifier import Classifier
+from weft.pipelines.embedder import Embedder
+from weft.pipelines.filler import Filler
+from weft.pipelines.tagger import Tagger
 from weft.pipelines.translator import Translator
 
 __all__ = ["PIPELINES"]
 
 PIPELINES: Mapping[str, Callable[..., Any]] = MappingProxyType(
-    {"translate": Translator, "classify": Classifier, "answer": Answerer}
+    {
+        "translate": Translator,
+        "classify": Classifier,
+        "tag": Tagger,
+        "answer": Answerer,
+        "masked-lm": Filler,
+        "embed": Embedder,
+    }
 )
 """By the task of a folder's config.json: made from it, with `model`, `tokenizer` and `precision`."""

@@ -5,11 +5,19 @@ from types import MappingProxyType
 
 from weft.tasks.answer import AnswerProblem
 from weft.tasks.classify import ClassifyProblem
+from weft.tasks.masked_lm import MaskedProblem
 from weft.tasks.parallel import TranslateProblem
+from weft.tasks.tag import TagProblem
 from weft.tasks.task import Problem
 
 __all__ = ["PROBLEMS"]
 
 PROBLEMS: Mapping[str, type[Problem]] = MappingProxyType(
-    {"translate": TranslateProblem, "classify": ClassifyProblem, "answer": AnswerProblem}
+    {
+        "translate": TranslateProblem,
+        "classify": ClassifyProblem,
+        "tag": TagProblem,
+        "answer": AnswerProblem,
+        "masked-lm": MaskedProblem,
+    }
 )

@@ -1,0 +1,112 @@
+"""`weft embed`: texts as vectors, in a file; or how similar a few texts are."""
+
+from contextlib import ExitStack
+from itertools import combinations
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from cyclopts import App
+
+from weft.cli.lines import line_blocks, open_input, refuse_existing
+from weft.cli.options import Device, Json, Precision
+from weft.cli.output import print_facts, print_json, print_table
+from weft.errors import UserError
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+__all__ = ["app"]
+
+BLOCK = 4096  # lines that are read together: many, so that texts of equal length meet
+
+app = App(
+    name="embed",
+    help_epilogue="The file is NumPy's: a row of float32 for each text or line, in the same order, blank ones included.",
+)
+
+
+@app.default
+def embed(
+    run: Path,
+    /,
+    *texts: str,
+    input: Path | None = None,  # noqa: A002
+    out: Path | None = None,
+    overwrite: bool = False,
+    truncate: bool = False,
+    device: Device = None,
+    precision: Precision = "auto",
+    as_json: Json = False,
+) -> None:
+    """Turn texts into vectors, or, of two texts or more without --out, tell how similar they are.
+
+    Parameters
+    ----------
+    run
+        The folder of a model that reads: any encoder will do.
+    texts
+        Texts, each quoted; without them, lines are read from --input or standard input.
+    input
+        A file of lines, UTF-8, gzip or not.
+    out
+        Write the vectors here, as a .npy file.
+    overwrite
+        Replace --out if it exists.
+    truncate
+        Of a text that is longer than the model takes, read the beginning alone.
+    """
+    from weft.api import load
+
+    if texts and input is not None:
+        raise UserError("texts and --input: give one of them")
+    if out is None and len(texts) < 2:
+        raise UserError("nowhere to write to: name a file with --out, or give two texts or more to compare")
+    if out is not None:
+        refuse_existing(out, overwrite=overwrite)
+    model = load(run, device=device, precision=precision)
+    if not hasattr(model, "embed"):
+        raise UserError(f"{run}: a model for the task {model.config.task}, which has no vectors for texts")
+    vectors = model.embed(texts, truncate=truncate) if texts else read(model, input, truncate=truncate)
+    if out is not None:
+        save(vectors, out)
+        facts = {"out": out, "texts": len(vectors), "width": vectors.shape[1]}
+        print_json(facts) if as_json else print_facts(facts)
+        return
+    pairs = compare(texts, vectors)
+    print_json(pairs) if as_json else print_table(pairs)
+
+
+def read(model: Any, path: Path | None, *, truncate: bool) -> "NDArray[Any]":
+    """A vector for each line of a file, or of standard input."""
+    import numpy as np
+
+    with ExitStack() as stack:
+        stream = stack.enter_context(open_input(path))
+        blocks = line_blocks(stream, name=str(path or "standard input"), lines=BLOCK)
+        vectors = [model.embed(block, truncate=truncate) for block in blocks]
+    return np.concatenate(vectors or [model.embed([])])
+
+
+def compare(texts: tuple[str, ...], vectors: "NDArray[Any]") -> list[dict[str, object]]:
+    """The cosine of each two texts' vectors."""
+    import numpy as np
+
+    units = vectors / np.maximum(np.linalg.norm(vectors, axis=1, keepdims=True), 1e-12)
+    cosines = units @ units.T
+    return [
+        {"text": texts[one], "other": texts[other], "similarity": float(cosines[one, other])}
+        for one, other in combinations(range(len(texts)), 2)
+    ]
+
+
+def save(vectors: "NDArray[Any]", path: Path) -> None:
+    """A .npy file that appears when all of it is written."""
+    import numpy as np
+
+    unfinished = path.with_name(f".{path.name}-unfinished")
+    try:
+        with unfinished.open("wb") as file:
+            np.save(file, vectors)
+        unfinished.replace(path)
+    finally:
+        unfinished.unlink(missing_ok=True)

@@ -1,0 +1,78 @@
+"""Texts as vectors."""
+
+from collections.abc import Sequence
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from weft.config import EncoderConfig, ReaderConfig
+from weft.errors import UserError
+from weft.models.encoder import Encoder
+from weft.nn.heads import pool
+from weft.nn.inference import Precision
+from weft.pipelines.texts import checked_texts
+from weft.tasks.reading import collate_readings, equal_lengths, read_states
+from weft.text.encode import read_texts
+from weft.text.tokenizer import Tokenizer
+
+__all__ = ["Embedder", "embed"]
+
+BATCH_TOKENS = 4096
+FEWEST = 16  # tokens in a batch: a product of fewer rows may round otherwise than one of more
+SHOWN = 40  # characters of a text that is named in an error
+
+
+class Embedder:
+    """An encoder and its tokenizer."""
+
+    def __init__(
+        self,
+        config: EncoderConfig,
+        *,
+        model: Encoder,
+        tokenizer: Tokenizer,
+        precision: Precision = "float32",
+    ) -> None:
+        self.config = config
+        self.model = model.eval()
+        self.tokenizer = tokenizer
+        self.precision = precision
+
+    def embed(self, text: str | Sequence[str], *, truncate: bool = False) -> NDArray[np.float32]:
+        """The vector (D,) of a text, or those (N, D) of a list, in its order.
+
+        Raises UserError for a text that is longer than the model takes, unless `truncate` asks for its beginning alone.
+        """
+        return embed(text, model=self.model, tokenizer=self.tokenizer, config=self.config, truncate=truncate)
+
+
+@torch.inference_mode()
+def embed(
+    text: str | Sequence[str], *, model: Encoder, tokenizer: Tokenizer, config: ReaderConfig, truncate: bool
+) -> NDArray[np.float32]:
+    """What `Embedder.embed` gives, from any encoder: its hidden states pooled as its configuration says, without a head.
+
+    Texts of equal length are read together, so that no vector depends on the others. Each is made as long as 1, unless the
+    configuration says that it is not.
+    """
+    texts = checked_texts(text)
+    readings = read_texts(tokenizer, texts, maximum=config.model.max_length, cut=truncate)
+    for each, reading in zip(texts, readings, strict=True):
+        if reading.over and not truncate:
+            raise UserError(
+                f'"{each[:SHOWN]}…" has {len(reading.ids):,} tokens, more than the {config.model.max_length:,} that the '
+                "model takes: split it, or ask with truncate for its beginning alone"
+            )
+    vectors = torch.empty(len(texts), config.model.width)
+    for rows in equal_lengths([len(reading.ids) for reading in readings], tokens=BATCH_TOKENS):
+        length = len(readings[rows[0]].ids)
+        copies = np.resize(rows, max(len(rows), -(-FEWEST // length)))
+        batch = collate_readings([readings[row] for row in copies], pad=tokenizer.pad_id)
+        states, keep = read_states(model, {name: each.to(model.device) for name, each in batch.items()})
+        pooled = pool(states.float(), keep=keep, pooling=config.pooling)
+        vectors[torch.from_numpy(rows)] = pooled[: len(rows)].cpu()
+    if not isinstance(config, EncoderConfig) or config.normalise:
+        vectors = torch.nn.functional.normalize(vectors, dim=-1)
+    found: NDArray[np.float32] = vectors.numpy()
+    return found[0] if isinstance(text, str) else found

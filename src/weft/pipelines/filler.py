@@ -1,0 +1,150 @@
+"""A model that fills in hidden words, in use."""
+
+import re
+from collections.abc import Sequence
+from typing import NamedTuple, overload
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from weft.config import FillerConfig
+from weft.errors import UserError
+from weft.models.encoder import Encoder
+from weft.nn.inference import Precision
+from weft.pipelines.embedder import BATCH_TOKENS, FEWEST, SHOWN, embed
+from weft.pipelines.texts import checked_texts
+from weft.tasks.masking import special_ids
+from weft.tasks.reading import collate_readings, equal_lengths, read_states
+from weft.text.encode import Reading
+from weft.text.tokenizer import Tokenizer
+
+__all__ = ["Candidate", "Filler", "read_masked"]
+
+MASK = re.compile(r"<mask>|\[MASK\]")
+STAND_IN = "Q"  # a letter that few pieces hold together with its neighbours
+
+
+class Candidate(NamedTuple):
+    """A piece for a mask, as the vocabulary has it, its probability, and the text with it in the mask's place."""
+
+    token: str
+    probability: float
+    text: str
+
+
+class Filler:
+    """A model, and the tokenizer whose mask it fills in."""
+
+    def __init__(
+        self,
+        config: FillerConfig,
+        *,
+        model: Encoder,
+        tokenizer: Tokenizer,
+        precision: Precision = "float32",
+    ) -> None:
+        self.config = config
+        self.model = model.eval()
+        self.tokenizer = tokenizer
+        self.precision = precision
+        self.special = special_ids(tokenizer)
+
+    @overload
+    def fill(self, text: str, *, top: int = 5) -> list[list[Candidate]]: ...  # type: ignore[overload-overlap]
+    @overload
+    def fill(self, text: Sequence[str], *, top: int = 5) -> list[list[list[Candidate]]]: ...
+    def fill(
+        self, text: str | Sequence[str], *, top: int = 5
+    ) -> list[list[Candidate]] | list[list[list[Candidate]]]:
+        """For each mask in a text, written <mask> or [MASK], the `top` likeliest pieces, the likeliest first.
+
+        Of a list, the same for each text, in its order. Several masks are filled in one by one, each as if the others
+        stayed masks. Raises UserError for a text that has no mask, or is longer than the model takes.
+        """
+        if top < 1:
+            raise UserError(f"the top {top} pieces: ask for 1 or more")
+        texts = checked_texts(text)
+        readings = [self._read(each) for each in texts]
+        answers: list[list[list[Candidate]]] = [[] for _ in texts]
+        for rows in equal_lengths([len(reading.ids) for reading in readings], tokens=BATCH_TOKENS):
+            at, ids, probabilities = self._likeliest([readings[row] for row in rows], top=top)
+            for (row, place), best, shares in zip(at, ids, probabilities, strict=True):
+                number = int(rows[row])
+                pieces = [(readings[number].ids[place - 1], id_) for id_ in best]
+                filled = [self._filled(texts[number], len(answers[number]), pair) for pair in pieces]
+                candidates = zip(self.tokenizer.tokens(best), shares, filled, strict=True)
+                answers[number].append([Candidate(*each) for each in candidates])
+        return answers[0] if isinstance(text, str) else answers
+
+    def embed(self, text: str | Sequence[str], *, truncate: bool = False) -> NDArray[np.float32]:
+        """Texts as vectors, see `Embedder.embed`."""
+        return embed(text, model=self.model, tokenizer=self.tokenizer, config=self.config, truncate=truncate)
+
+    def _read(self, text: str) -> Reading:
+        layout, maximum = self.tokenizer.layout, self.config.model.max_length
+        ids = [*layout.before, *read_masked(self.tokenizer, text), *layout.after]
+        if len(ids) > maximum:
+            raise UserError(
+                f'"{text[:SHOWN]}…" has {len(ids):,} tokens, more than the {maximum:,} that the model takes: split it'
+            )
+        nothing = [0] * len(ids)
+        return Reading(ids, nothing, nothing, [], over=False)
+
+    @torch.inference_mode()
+    def _likeliest(
+        self, readings: Sequence[Reading], *, top: int
+    ) -> tuple[list[tuple[int, int]], list[list[int]], list[list[float]]]:
+        """Where the masks of texts of one length are, as text and place, their likeliest pieces and how likely they are."""
+        length = len(readings[0].ids)
+        copies = np.resize(np.arange(len(readings)), max(len(readings), -(-FEWEST // length)))
+        batch = collate_readings([readings[row] for row in copies.tolist()], pad=self.tokenizer.pad_id)
+        batch = {name: each.to(self.model.device) for name, each in batch.items()}
+        states, _ = read_states(self.model, batch)
+        masks = batch["ids"][: len(readings)].eq(self.tokenizer.mask_id or 0).nonzero()  # (M, 2)
+        asked = masks[torch.arange(max(len(masks), FEWEST), device=masks.device) % len(masks)]
+        head = self.model.masked
+        logits = head.logits(head(states[asked[:, 0], asked[:, 1]]))[: len(masks)]
+        shares = logits.float().softmax(-1)
+        shares[:, self.special] = 0.0
+        best = shares.topk(min(top, shares.shape[1] - len(self.special)))
+        places = [(row, place) for row, place in masks.tolist()]
+        return places, best.indices.tolist(), best.values.tolist()
+
+    def _filled(self, text: str, number: int, pieces: tuple[int, int]) -> str:
+        """A text with a piece in the place of its mask of that number; `pieces` are the one before, and itself."""
+        begin, end = [match.span() for match in MASK.finditer(text)][number]
+        before, whole = self.tokenizer.decode([pieces[:1], pieces])
+        stem = text[:begin].rstrip()
+        gap = text[len(stem) : begin]
+        if not whole.startswith(before):  # half a character
+            return stem + gap + whole + text[end:]
+        added = whole[len(before) :]
+        if before and not before[-1].isspace():  # else nothing says whether a space is before it
+            gap = (gap or " ") if added.startswith(" ") else ""
+        return stem + gap + added.removeprefix(" ") + text[end:]
+
+
+def read_masked(tokenizer: Tokenizer, text: str) -> list[int]:
+    """The ids of a text in which each <mask> or [MASK] is one token, and all others are as if a word stood there.
+
+    Read by themselves, the parts around a mask would begin with spaces that they do not have. Raises UserError for a text
+    without a mask.
+    """
+    parts = MASK.split(text)
+    if len(parts) == 1:
+        raise UserError(f'no mask in "{text[:SHOWN]}": write [MASK] where a word is to be filled in')
+    plain = tokenizer.masked(text)  # which says if there is none in the vocabulary
+    starts = np.cumsum([len(part) for part in parts[:-1]]) + len(STAND_IN) * np.arange(len(parts) - 1)
+    (alone,), (spans,) = tokenizer.encode([STAND_IN]), tokenizer.spans([STAND_IN.join(parts)])
+    places = {(int(start), int(start) + len(STAND_IN)) for start in starts}
+    ids: list[int] = []
+    masks = 0
+    for id_, offset in zip(spans.ids, spans.offsets, strict=True):
+        ids.append(id_)
+        if offset in places:
+            # The space before a word may be a piece of its own.
+            size = len(alone) if ids[-len(alone) :] == alone else 1
+            ids[-size:] = [tokenizer.mask_id or 0]
+            masks += 1
+    return ids if masks == len(places) else plain
