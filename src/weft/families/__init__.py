@@ -35,7 +35,9 @@ def import_folder(folder: Path) -> Imported:
     if not folder.is_dir():
         raise UserError(f"{folder}: no such folder")
     config = read_json(folder / "config.json")
-    family, architectures = config.get("model_type"), config.get("architectures") or []
+    family, architectures = config.get("model_type"), config.get("architectures")
+    if architectures is None:
+        architectures = []
     if not isinstance(architectures, list) or not all(isinstance(name, str) for name in architectures):
         raise UserError(f"{folder / 'config.json'}: architectures is no list of names")
     known = [name for _, names in _IMPORTS.values() for name in names]
