@@ -2,19 +2,35 @@
 
 import time
 from collections.abc import Sequence
+from itertools import product
 from pathlib import Path
 from typing import NamedTuple, overload
+
+import numpy as np
+import torch
+from torch import Tensor
 
 from weft.config import AnswererConfig
 from weft.data.sources import Report
 from weft.data.squad import read_squad
 from weft.errors import UserError
+from weft.inspect import Inspected, Question, Text, inspect_reading
 from weft.models.encoder import Encoder
 from weft.nn.inference import Precision
-from weft.pipelines.texts import checked_texts
+from weft.pipelines.texts import checked_texts, kind_of
 from weft.tasks.answer import read_questions
-from weft.tasks.passages import Passage, Span, SpanScores, join_windows, read_passage, window_scores
+from weft.tasks.passages import (
+    NO_ANSWER,
+    Passage,
+    Span,
+    SpanScores,
+    Window,
+    join_windows,
+    read_passage,
+    window_scores,
+)
 from weft.tasks.squad_score import score
+from weft.text.encode import read_windows
 from weft.text.tokenizer import Tokenizer
 
 __all__ = ["Answer", "Answerer", "AnswererEvaluation"]
@@ -139,6 +155,67 @@ class Answerer:
             questions_per_second=len(asked) / seconds,
             precision=self.precision,
         )
+
+    def inspect(self, text: str, *, question: str, out: Path | str) -> Inspected:
+        """Answer a question on a text, and write a page that shows what the answer rests on, and all attention behind it.
+
+        Of a long text the attention is that of the window which the answer was found in, or which came nearest to one.
+        """
+        for each in (text, question):
+            if not isinstance(each, str):
+                raise UserError(f"a text and a question are wanted, not {kind_of(each)}")
+        answer = self.answer(question, text)
+        passage = self._read(question, text)
+        number, first, last = self._place(passage, answer)
+        length, stride = self.config.length, self.config.stride
+        readings = read_windows(self.tokenizer, question, text, length=length, stride=stride)
+        facts = {"probability": f"{answer.score:.1%}"}
+        if len(readings) > 1:
+            facts["read"] = f"in {len(readings)} windows, of which this is number {number + 1}"
+        return inspect_reading(
+            self.model,
+            readings[number],
+            tokenizer=self.tokenizer,
+            question=self._explained(passage.windows[number], first, last),
+            answer=answer,
+            title="Answer",
+            said=[Text("Answer", answer.text if answer.found else "none in this text")],
+            texts=[
+                Text("Question", question),
+                Text("Text", text, focus=(answer.start, answer.end) if answer.found else None),
+            ],
+            facts=facts,
+            out=out,
+        )
+
+    def _place(self, passage: Passage, answer: Answer) -> tuple[int, int, int]:
+        """The window that an answer scored best in, with its first and last token there; or in which none scored worst."""
+        scores = window_scores(self.model, passage.windows)
+        if not answer.found:
+            none = [float(found[NO_ANSWER].sum()) for found in scores]
+            return none.index(min(none)), NO_ANSWER, NO_ANSWER
+        firsts, lasts = (
+            np.flatnonzero(passage.offsets[:, side] == edge)
+            for side, edge in enumerate((answer.start, answer.end))
+        )
+        places = [
+            (number, int(first) - window.start + window.at, int(last) - window.start + window.at)
+            for number, window in enumerate(passage.windows)
+            for first, last in product(firsts, lasts)
+            if window.start <= first <= last < window.start + window.size
+        ]
+        return max(places, key=lambda at: float(scores[at[0]][at[1], 0] + scores[at[0]][at[2], 1]))
+
+    def _explained(self, window: Window, first: int, last: int) -> Question:
+        """What speaks for an answer: the log-probabilities of its first token and of its last, in the window."""
+        shut = torch.from_numpy(~window.open).to(self.model.device)[:, None]
+
+        def both(states: Tensor) -> Tensor:
+            scores: Tensor = self.model.heads["answer"](states)
+            likely = scores.masked_fill(shut, -torch.inf).log_softmax(1)
+            return likely[:, first, 0] + likely[:, last, 1]
+
+        return Question("log-probability of the answer", both)
 
     def _read(self, question: str, context: str) -> Passage:
         length, stride = self.config.length, self.config.stride

@@ -5,13 +5,18 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import NamedTuple, overload
 
+from torch import Tensor
+
 from weft.config import TaggerConfig
+from weft.errors import UserError
+from weft.inspect import Inspected, Question, Text, inspect_reading, log_odds
 from weft.models.encoder import Encoder
 from weft.nn.inference import Precision
-from weft.pipelines.texts import checked_texts
+from weft.pipelines.texts import checked_texts, kind_of
 from weft.tasks.entities import Scheme, Sentence, read_tagged, split_words
 from weft.tasks.tags import Found, TagSet, score
-from weft.tasks.word_windows import predict, read_sentences
+from weft.tasks.word_windows import Window, Windows, predict, read_sentences
+from weft.text.encode import Reading
 from weft.text.tokenizer import Tokenizer
 
 __all__ = ["Entity", "Tagger", "TaggerEvaluation"]
@@ -115,12 +120,79 @@ class Tagger:
             computed=self.precision,
         )
 
+    def inspect(self, text: str, *, out: Path | str, entity: int | None = None) -> Inspected:
+        """Find the entities of a text, and write a page that shows what one of them rests on, and all attention behind it.
+
+        `entity` is its number, counted from 1; by default the first. Of a long text the attention is that of the window
+        which the entity is in. Raises UserError where there is no such entity; where there is none at all and none is
+        asked for, the page shows attention alone.
+        """
+        if not isinstance(text, str):
+            raise UserError(f"a text is wanted, not {kind_of(text)}")
+        sentence = Sentence(text, tuple(split_words(text)), (), "")
+        (read,) = self._read([sentence])
+        if not read.windows:
+            raise UserError(
+                "the text is blank, or nothing that the model knows: there is nothing to look into"
+            )
+        found = self.tags.found(predict(self.model, [read])[0], read.tokens)
+        entities = [_entity(sentence, each) for each in found]
+        if entity is not None and not 1 <= entity <= len(entities):
+            raise UserError(f"no entity {entity}: the model finds {len(entities)}, which are counted from 1")
+        window, question, focus = read.windows[0], None, None
+        if entities:
+            chosen = (entity or 1) - 1
+            window = max(read.windows, key=lambda each: len(_places(each, found[chosen])))
+            question = self._question(entities[chosen], _places(window, found[chosen]))
+            focus = entities[chosen].start, entities[chosen].end
+        listed = ", ".join(f"{each.text} ({each.label} {each.score:.1%})" for each in entities)
+        return inspect_reading(
+            self.model,
+            _in_text(window.reading, sentence),
+            tokenizer=self.tokenizer,
+            question=question,
+            answer=entities,
+            title="Named entities",
+            said=[Text("Entities", listed or "none")],
+            texts=[Text("Text", text, focus=focus)],
+            facts={},
+            out=out,
+        )
+
+    def _question(self, entity: Entity, places: Sequence[int]) -> Question:
+        """What speaks for an entity: the log-odds of its label, B or I, averaged over its words."""
+        chosen = [number for number, label in enumerate(self.tags.labels) if label[2:] == entity.label]
+
+        def mean(states: Tensor) -> Tensor:
+            return log_odds(self.model.heads["tag"](states[:, places]), chosen).mean(-1)
+
+        return Question(f"log-odds of {entity.label} for {entity.text}", mean)
+
     def _find(self, sentences: Sequence[Sentence]) -> list[list[Found]]:
-        read = read_sentences(sentences, self.tokenizer, maximum=min(LONGEST, self.config.model.max_length))
+        read = self._read(sentences)
         return [
             self.tags.found(scores, each.tokens)
             for each, scores in zip(read, predict(self.model, read), strict=True)
         ]
+
+    def _read(self, sentences: Sequence[Sentence]) -> list[Windows]:
+        return read_sentences(sentences, self.tokenizer, maximum=min(LONGEST, self.config.model.max_length))
+
+
+def _places(window: Window, found: Found) -> list[int]:
+    """Where in a window the first tokens of an entity's words stand, as far as it is asked for them."""
+    inside = (window.words >= found.begin) & (window.words < found.end)
+    places: list[int] = window.at[inside].tolist()
+    return places
+
+
+def _in_text(reading: Reading, sentence: Sentence) -> Reading:
+    """A reading with its characters counted in the sentence's text, where they were in its words with a space between."""
+    places = [at for begin, end in sentence.words for at in (*range(begin, end), end)]
+    offsets = [
+        (places[begin], places[end - 1] + 1) if begin < end else (0, 0) for begin, end in reading.offsets
+    ]
+    return reading._replace(offsets=offsets)
 
 
 def _entity(sentence: Sentence, found: Found) -> Entity:
