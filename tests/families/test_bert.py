@@ -398,6 +398,7 @@ def test_what_weft_cannot_express(change: dict[str, Any], named: list[str], fold
             {"id2label": None, "num_labels": 3},
             'id2label with "LABEL_0", "LABEL_1", "LABEL_2" (a tagger',
         ),
+        ("tag", {"id2label": {"0": "O", "1": "B-x", "2": "I-y"}}, 'id2label with "I-y" (a tagger'),
         ("tag", {"id2label": {"0": "B-x", "1": "I-x"}}, 'id2label without "O"'),
         ("answer", {"id2label": {"0": "a", "1": "b", "2": "c"}}, "3 labels (not 2"),
     ],

@@ -256,3 +256,30 @@ def test_disturbed_table(
     reference, theirs = expected[architecture]
     with suppress(UserError):  # of another shape
         assert not agree(theirs, our_outputs(reference, load(import_folder(squares[architecture]))))
+
+
+@pytest.mark.parametrize(
+    ("architecture", "name"),
+    [
+        (each, name)
+        for each, name in DISTURBED
+        if name.endswith(("dense.weight", "query.weight", "key.weight", "value.weight"))
+    ],
+)
+def test_transposed_entry(
+    architecture: str,
+    name: str,
+    squares: dict[str, Path],
+    expected: Expected,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """So is a matrix that is taken the wrong way round."""
+    rules = readers.weight_rules
+
+    def turned(*arguments: Any, **named: Any) -> list[Rule]:
+        held = rules(*arguments, **named)
+        return [rule._replace(op=Op.TRANSPOSE) if rule.theirs == name else rule for rule in held]
+
+    monkeypatch.setattr(readers, "weight_rules", turned)
+    reference, theirs = expected[architecture]
+    assert not agree(theirs, our_outputs(reference, load(import_folder(squares[architecture]))))

@@ -57,10 +57,10 @@ def fit_task(fields: Mapping[str, Any], *, task: str, max_length: int) -> dict[s
 
 
 def _odd_tags(labels: Sequence[str]) -> list[str]:
-    odd = [label for label in labels if label != "O" and not label.startswith(("B-", "I-"))]
+    odd = [label for label in labels if label != "O" and f"B-{label[2:]}" not in labels]
     if odd:
         shown = ", ".join(json.dumps(label, ensure_ascii=False) for label in odd[:3])
-        return [f"id2label with {shown} (a tagger's labels are O, B-… and I-…)"]
+        return [f"id2label with {shown} (a tagger's labels are O, B-…, and with its B-… an I-…)"]
     return [] if "O" in labels else ['id2label without "O"']
 
 
