@@ -99,7 +99,7 @@ def _our_encoder(width: int, *, heads: int, layers: int, dropout: float) -> dict
 # What a model that has read much is taught on little: small steps, the smaller the deeper, and none too many.
 FINE_TUNING: Recipe = {
     "optimizer": "adamw",
-    "learning_rate": 1e-4,
+    "learning_rate": 3e-4,
     "layer_decay": 0.9,
     "warmup": 50,
     "decay": 0.95,
@@ -173,7 +173,7 @@ def preset(name: str, *, architecture: str) -> Recipe:
     known = PRESETS[architecture]
     if name not in known:
         raise UserError(
-            f'no preset "{name}" for this task{suggest(name, known)} (there are: {", ".join(known)})'
+            f'no preset "{name}"{suggest(name, known)} (there are: {", ".join(known)})'
         )
     return known[name]
 
