@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
-from weft.data.packing import cut_ends, find_documents, pack, pair_up
+from weft.data.packing import find_documents, hold_out_tokens, pack, pair_up
 
 LENGTHS = st.lists(st.integers(0, 40), min_size=1, max_size=60).filter(any)
 AROUND = 2
@@ -68,10 +68,28 @@ def test_a_document_that_is_too_long_fills_rows_of_its_own() -> None:
     ]
 
 
-def test_the_ends_of_documents_are_held_out() -> None:
-    kept, ends = cut_ends(documents_of([100, 1, 5]), share=0.1)
-    assert kept.tolist() == [[0, 90], [100, 101], [101, 105]]
-    assert ends.tolist() == [[90, 100], [105, 106]]
+def test_documents_are_held_out_by_the_seed() -> None:
+    documents = documents_of(np.random.default_rng(0).integers(1, 60, 400).tolist())
+    kept, held = hold_out_tokens(documents, tokens=1000, seed=1)
+    assert 940 < len(tokens_of(held)) <= 1000
+    assert sorted(kept.tolist() + held.tolist()) == documents.tolist()
+    assert kept.tolist() == sorted(kept.tolist())
+    assert np.array_equal(hold_out_tokens(documents, tokens=1000, seed=1)[1], held)
+    assert not np.array_equal(hold_out_tokens(documents, tokens=1000, seed=2)[1], held)
+
+
+def test_a_document_that_is_most_of_the_text_is_not_held_out() -> None:
+    documents = documents_of([5] * 50 + [100_000] + [5] * 50)
+    for seed in range(9):
+        kept, held = hold_out_tokens(documents, tokens=100, seed=seed)
+        assert len(tokens_of(held)) == 100
+        assert (kept[:, 1] - kept[:, 0]).max() == 100_000
+
+
+def test_of_few_documents_the_ends_are_held_out() -> None:
+    kept, ends = hold_out_tokens(documents_of([100, 1, 5]), tokens=10, seed=1)
+    assert kept.tolist() == [[0, 91], [100, 101], [101, 105]]
+    assert ends.tolist() == [[91, 100], [105, 106]]
 
 
 @given(st.lists(LENGTHS, min_size=1, max_size=12), st.integers(3, 30), st.integers(0, 3))

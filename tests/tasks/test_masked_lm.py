@@ -10,8 +10,10 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from torch.nn import functional
 
 import weft.api
+from weft.cli import main
 from weft.config import MaskedRun
 from weft.errors import UserError
 from weft.models.encoder import Encoder
@@ -51,12 +53,12 @@ def count_up(start: int, words: int) -> str:
 
 @pytest.fixture(scope="module")
 def corpus(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Documents that count up, of one to five lines of three to nine words."""
+    """Documents that count up, of two to six lines of three to nine words."""
     chance = np.random.default_rng(0)
     documents = []
     for _ in range(200):
         at, lines = int(chance.integers(7)), []
-        for size in chance.integers(3, 10, chance.integers(1, 6)):
+        for size in chance.integers(3, 10, chance.integers(2, 7)):
             lines.append(count_up(at, int(size)))
             at += int(size)
         documents.append("".join(f"{line}\n" for line in lines))
@@ -112,7 +114,7 @@ def test_a_document_is_the_same_alone_and_in_a_row(
     corpus: Path, tmp_path: Path, model: dict[str, Any]
 ) -> None:
     task, encoder = make(corpus, tmp_path, model=model)
-    several = [row for row in range(len(task.train)) if len(task.train.packing.row(row)) > 2][:4]
+    several = [row for row in range(len(task.train)) if len(task.train.packing.row(row)) > 1][:6]
     short = int(task.lengths[:, 0].argmin())
     batch = task.collate([*several, short])
     assert {"documents", "positions"} <= batch.keys()
@@ -132,7 +134,7 @@ def test_a_document_is_the_same_alone_and_in_a_row(
 def test_rows_are_full_and_hold_every_token_of_their_documents(corpus: Path, tmp_path: Path) -> None:
     task, _ = make(corpus, tmp_path)
     assert task.lengths.max() == 32
-    assert task.lengths.sum() > 0.97 * 32 * len(task.lengths)
+    assert task.lengths.sum() > 0.95 * 32 * len(task.lengths)
     tokenizer = problem_of(corpus).make_tokenizer()
     texts = [" ".join(document.split()) for document in corpus.read_text().split("\n\n")]
     read = []
@@ -167,9 +169,11 @@ def test_a_batch_asks_for_what_was_hidden(corpus: Path, tmp_path: Path) -> None:
     losses = task.loss(encoder, batch)
     assert seen == [len(batch["chosen"])]  # the vocabulary is asked nowhere else
     assert {name: loss.count for name, loss in losses.items()} == task.count(batch)
-    assert losses["masked"].total.item() / losses["masked"].count == pytest.approx(
-        math.log(encoder.config.vocabulary), rel=0.3
+    logits = encoder.masked.logits(encoder.masked(_states(encoder, batch).flatten(0, 1)[batch["chosen"]]))
+    expected = functional.cross_entropy(
+        logits, batch["labels"], label_smoothing=task.smoothing, reduction="sum"
     )
+    torch.testing.assert_close(losses["masked"].total, expected)
 
 
 def test_smoothing_and_rate_change_the_loss(corpus: Path, tmp_path: Path) -> None:
@@ -324,7 +328,7 @@ def test_validation_is_the_same_each_time(corpus: Path, tmp_path: Path) -> None:
         logits = encoder.masked.logits(encoder.masked(states))
     right = (logits.argmax(-1) == batch["labels"]).float().mean()
     assert first.scores["accuracy"] == pytest.approx(float(right))
-    loss = torch.nn.functional.cross_entropy(logits, batch["labels"])
+    loss = functional.cross_entropy(logits, batch["labels"])
     assert first.loss == pytest.approx(float(loss), rel=1e-5)
 
 
@@ -345,6 +349,7 @@ def test_one_document_has_its_end_held_out(tmp_path: Path) -> None:
     task, _ = make(tmp_path / "one.txt", tmp_path)
     assert (task.documents, task.held_out) == (1, 2)
     assert task.valid.packing.pieces.tolist() == [[324, 354], [354, 360]]
+    assert task.facts["held out"] == "2 rows, drawn from the training text"
     assert task.place(0) == f"{tmp_path / 'one.txt'}:1"
     assert task.train.packing.row(1)[0, 0] == 30
     assert task.place(1) == f"{tmp_path / 'one.txt'}:4"
@@ -360,6 +365,7 @@ def test_a_text_of_its_own_is_held_out(corpus: Path, tmp_path: Path) -> None:
     task = problem.make_task(tmp_path / "data", tokenizer=tokenizer, begun=False, tell=print)
     assert (task.documents, len(task.valid)) == (200, 1)
     assert task.valid.packing.pieces.tolist() == [[0, 12], [12, 18]]
+    assert task.facts["held out"] == "1 rows"
 
 
 @pytest.mark.parametrize("name", ["text.jsonl", "text.parquet", "text.tsv", "text.txt.gz"])
@@ -421,27 +427,78 @@ def test_a_run_goes_on_with_the_text_it_began_with_alone(tmp_path: Path, corpus:
         problem_of(path).make_task(tmp_path / "data", tokenizer=tokenizer, begun=True, tell=print)
 
 
-def test_a_toy_language_is_learned(tmp_path: Path, begin: Callable[..., Result]) -> None:
-    result = begin(
-        tmp_path / "run",
-        steps=120,
-        model__dropout=0.0,
-        train__learning_rate=5e-3,
-        train__batch_tokens=512,
-    )
+@pytest.fixture(scope="module")
+def learned(corpus: Path, tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Result]:
+    settings = {**SMALL, "model.dropout": 0.0, "train.learning_rate": 5e-3, "train.batch_tokens": 512}
+    out = tmp_path_factory.mktemp("learned") / "run"
+    return out, weft.api.train("masked-lm", train=corpus, out=out, steps=160, overrides=settings)
+
+
+def test_a_toy_language_is_learned(learned: tuple[Path, Result]) -> None:
+    run, result = learned
     assert result.scores["accuracy"] > 0.9
     assert result.scores["perplexity"] < 2
-    config = json.loads((tmp_path / "run" / "config.json").read_text())
-    assert (config["task"], config["heads"], config["pooling"]) == (
-        "masked-lm",
-        ["masked"],
-        "mean",
-    )
-    filler = weft.api.load(tmp_path / "run", precision="float32")
+    config = json.loads((run / "config.json").read_text())
+    assert (config["task"], config["heads"], config["pooling"]) == ("masked-lm", ["masked"], "mean")
+    filler = weft.api.load(run, precision="float32")
     [[best, *others]] = filler.fill("two three four [MASK] six zero one", top=3)
     assert (best.token, best.text) == ("five", "two three four five six zero one")
     assert best.probability > 0.8
     assert len(others) == 2
+
+
+def test_a_run_begins_with_what_another_has_learned(
+    learned: tuple[Path, Result], tmp_path: Path, corpus: Path
+) -> None:
+    begun = weft.api.train(
+        "masked-lm",
+        train=corpus,
+        out=tmp_path / "more",
+        steps=1,
+        overrides={"from_checkpoint": str(learned[0]), "masked.length": 32, "masked.next_sentence": True},
+    )
+    assert begun.scores["accuracy"] > 0.8
+    assert (tmp_path / "more" / "tokenizer.json").read_bytes() == (learned[0] / "tokenizer.json").read_bytes()
+
+
+def test_the_commands(
+    learned: tuple[Path, Result], tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    def weft_(*arguments: str) -> tuple[int, str, str]:
+        return main([arguments[0], str(learned[0]), *arguments[1:]]), *capfd.readouterr()
+
+    status, out, _ = weft_("fill", "two three [MASK] five <mask>", "--top", "2")
+    lines = out.splitlines()
+    assert (status, lines[0], lines[4]) == (0, "mask 1 of 2", "mask 2 of 2")
+    assert (lines[1], lines[2].split("\t")[0::2]) == (
+        "token\tprobability\ttext",
+        ["four", "two three four five <mask>"],
+    )
+    found = json.loads(weft_("fill", "two three [MASK] five", "--json")[1])
+    assert (len(found["masks"][0]), found["masks"][0][0]["token"]) == (5, "four")
+    assert weft_("fill", "two") == (
+        2,
+        "",
+        'weft: error: no mask in "two": write [MASK] where a word is to be filled in\n',
+    )
+
+    assert weft_("embed", "one two", "one two", "--json")[0] == 0
+    [pair] = json.loads(weft_("embed", "one two", "one two", "--json")[1])
+    assert pair["similarity"] == pytest.approx(1.0)
+    (tmp_path / "lines.txt").write_text("one two\n\nthree\n")
+    save = ("embed", "--input", str(tmp_path / "lines.txt"), "--out", str(tmp_path / "vectors.npy"))
+    assert weft_(*save)[0] == 0
+    vectors = np.load(tmp_path / "vectors.npy")
+    filler = weft.api.load(learned[0])
+    np.testing.assert_array_equal(vectors, filler.embed(["one two", "", "three"]))
+    assert "exists: name another file, or give --overwrite" in weft_(*save)[2]
+    assert weft_(*save, "--overwrite")[0] == 0
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["lines.txt", "vectors.npy"]
+    assert weft_("embed", "one") == (
+        2,
+        "",
+        "weft: error: nowhere to write to: name a file with --out, or give two texts or more to compare\n",
+    )
 
 
 def test_wikitext_loads(weft_data: Path, tmp_path: Path) -> None:
@@ -452,6 +509,6 @@ def test_wikitext_loads(weft_data: Path, tmp_path: Path) -> None:
     lines = gzip.decompress(path.read_bytes()).decode().split("\n")
     groups = "\n".join("" if line.isspace() else line for line in lines).split("\n\n")
     documents = sum(1 for group in groups if group.strip())
-    assert abs(task.documents * 1.1 - documents) < 0.05 * documents
+    assert 0.7 * documents < task.documents < documents
     assert task.lengths.sum() > 0.998 * task.lengths.size * 128
     assert task.held_out > 100

@@ -9,13 +9,13 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-__all__ = ["Packing", "Pairs", "cut_ends", "find_documents", "pack", "pair_up"]
+__all__ = ["Packing", "Pairs", "find_documents", "hold_out_tokens", "pack", "pair_up"]
 
 Ranges = NDArray[np.int64]
 """(N, 2): where each range of tokens begins and ends."""
 
-_CHOOSE, _TURN = 0, 1
-"""The random streams of one set of pairs."""
+_HOLD_OUT, _CHOOSE, _TURN = 0, 1, 2
+"""The random streams of a seed."""
 
 
 class Packing(NamedTuple):
@@ -57,15 +57,30 @@ def find_documents(lengths: NDArray[np.int64]) -> Ranges:
     return np.stack([borders[:-1], borders[1:]], axis=1)
 
 
-def cut_ends(documents: Ranges, *, share: float) -> tuple[Ranges, Ranges]:
-    """Each document without a share of its tokens, and that share, which is its end; empty ranges are left out."""
+def hold_out_tokens(documents: Ranges, *, tokens: int, seed: int) -> tuple[Ranges, Ranges]:
+    """The documents without some that are drawn by the seed, and these: of so many tokens at most, in all.
+
+    Where documents are too few or too long for that, all stay, but each without as great a share of its tokens, which is
+    its end.
+    """
+    sizes = documents[:, 1] - documents[:, 0]
+    order = np.argsort(_bits(seed, _HOLD_OUT, len(documents)), kind="stable")
+    short = order[sizes[order] <= tokens / 2]
+    if sizes[short].sum() < tokens:
+        return _cut_ends(documents, share=tokens / int(sizes.sum()))
+    held = np.zeros(len(documents), dtype=bool)
+    held[short[sizes[short].cumsum() <= tokens]] = True
+    return documents[~held], documents[held]
+
+
+def _cut_ends(documents: Ranges, *, share: float) -> tuple[Ranges, Ranges]:
     sizes = documents[:, 1] - documents[:, 0]
     borders = documents[:, 1] - np.minimum(np.maximum(1, (share * sizes).round()), sizes // 2).astype(
         np.int64
     )
     kept = np.stack([documents[:, 0], borders], axis=1)
     ends = np.stack([borders, documents[:, 1]], axis=1)
-    return tuple(ranges[ranges[:, 1] > ranges[:, 0]] for ranges in (kept, ends))  # type: ignore[return-value]
+    return kept, ends[ends[:, 1] > ends[:, 0]]
 
 
 def pack(documents: Ranges, *, room: int, around: int) -> Packing:

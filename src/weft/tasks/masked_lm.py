@@ -17,7 +17,7 @@ from weft.config import FillerConfig, HeadName, MaskedConfig, MaskedRun, ModelCo
 from weft.data.batches import collate
 from weft.data.files import File, at_home
 from weft.data.formats import FORMATS
-from weft.data.packing import Packing, cut_ends, find_documents, pack, pair_up
+from weft.data.packing import Packing, find_documents, hold_out_tokens, pack, pair_up
 from weft.data.sources import Example, Report, Source, Sources, open_sources
 from weft.data.store import TokenStore, build_store, fingerprint, open_store
 from weft.errors import UserError
@@ -26,7 +26,7 @@ from weft.nn.heads import Pooling
 from weft.nn.loss import Loss, vocabulary_loss
 from weft.nn.masks import Mask
 from weft.tasks.masking import Hider
-from weft.tasks.reading import Beginning, hold_out
+from weft.tasks.reading import Beginning
 from weft.tasks.task import Batch, Problem, Task, Validation
 from weft.text.tokenizer import Layout, Tokenizer
 
@@ -35,7 +35,6 @@ __all__ = ["MaskedLM", "MaskedProblem", "Row", "Rows"]
 FIELD = "text"
 TOKENIZER_LINES = 1_000_000  # more teach a tokenizer nothing more
 HELD_OUT = 500  # rows; more tell no more, and take their time from training
-FEW = 2  # documents that would be held out, below which the ends of documents are
 VALIDATION_TOKENS = 4096
 VALIDATION_SEED = 0
 FOLLOWS, OTHER = 0, 1  # what the second text of a pair is to the first, numbered as in published checkpoints
@@ -141,7 +140,9 @@ class MaskedProblem(Problem):
         store = _store(folder / "train", self.train, tokenizer, begun=begun)
         documents = find_documents(store.lengths[FIELD])
         if self.valid is None:
-            documents, held = self._hold_out(documents)
+            # No more than is measured on.
+            tokens = min(self.run.hold_out * store.lengths[FIELD].sum(), HELD_OUT * self.run.masked.length)
+            documents, held = hold_out_tokens(documents, tokens=int(tokens), seed=self.run.train.seed)
             valid = self._rows(store, held, tokenizer)
         else:
             other = _store(folder / "valid", self.valid, tokenizer, begun=begun)
@@ -154,16 +155,8 @@ class MaskedProblem(Problem):
             seed=self.run.train.seed,
             smoothing=self.run.train.smoothing,
             documents=len(documents),
+            given=self.valid is not None,
         )
-
-    def _hold_out(self, documents: NDArray[np.int64]) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-        """A share of the documents, or where these are few of each document's tokens, but no more than is measured on."""
-        tokens = int((documents[:, 1] - documents[:, 0]).sum())
-        share = min(self.run.hold_out, HELD_OUT * self.run.masked.length / tokens)
-        if share * len(documents) < FEW:
-            return cut_ends(documents, share=share)
-        kept, held = hold_out(range(len(documents)), share=share, seed=self.run.train.seed)
-        return documents[kept], documents[held]
 
     def _rows(self, store: TokenStore, documents: NDArray[np.int64], tokenizer: Tokenizer) -> Rows:
         layout, length = tokenizer.layout, self.run.masked.length
@@ -217,6 +210,7 @@ class MaskedLM(Task):
         seed: int,
         smoothing: float,
         documents: int,
+        given: bool,
     ) -> None:
         self.train = train
         self.valid = valid
@@ -225,6 +219,7 @@ class MaskedLM(Task):
         self.seed = seed
         self.smoothing = smoothing
         self.documents = documents
+        self.given = given
         self.measured = np.unique(np.linspace(0, len(valid) - 1, min(len(valid), HELD_OUT)).astype(np.int64))
         if not len(train):
             raise UserError("not a single line of text to learn from")
@@ -295,11 +290,11 @@ class MaskedLM(Task):
 
     @property
     def facts(self) -> dict[str, Any]:
-        pairs = self.train.follows is not None
+        kind = "rows" if self.train.follows is None else "pairs"
         return {
             "documents": self.documents,
-            "pairs" if pairs else "rows": len(self.train),
-            "held out": f"{self.held_out:,} {'pairs' if pairs else 'rows'}",
+            kind: len(self.train),
+            "held out": f"{self.held_out:,} {kind}{'' if self.given else ', drawn from the training text'}",
             "tokens": int(self.lengths.sum()),
         }
 
