@@ -12,7 +12,13 @@ import pytest
 import torch
 from tokenizers import AddedToken
 from tokenizers import Tokenizer as Backend
-from transformers import AutoModelForMaskedLM, AutoTokenizer, BertTokenizer, PreTrainedModel, RobertaTokenizer
+from transformers import (
+    AutoModelForMaskedLM,
+    AutoTokenizer,
+    BertTokenizerFast,
+    PreTrainedModel,
+    RobertaTokenizerFast,
+)
 
 from weft.config import FillerConfig, ModelConfig, SpecialTokens
 from weft.exchange import export_model, import_model
@@ -133,14 +139,14 @@ def trimmed(text: str, begin: int, end: int) -> tuple[int, int]:
 )
 def test_word_pieces(settings: dict[str, bool], tmp_path: Path) -> None:
     folder = bert_folder(tmp_path, **settings)
-    same(ours(folder, "bert-tiny", pad=0, vocabulary=30522), BertTokenizer.from_pretrained(folder))
+    same(ours(folder, "bert-tiny", pad=0, vocabulary=30522), BertTokenizerFast.from_pretrained(folder))
 
 
 @pytest.mark.parametrize("spaced", [False, True])
 def test_byte_pairs(spaced: bool, tmp_path: Path) -> None:
     folder = roberta_folder(tmp_path, add_prefix_space=spaced)
     # The mask takes the space before it, as RoBERTa's own files say; transformers 5 forgets that where they are not there.
-    theirs = RobertaTokenizer.from_pretrained(folder, mask_token=AddedToken("<mask>", lstrip=True))
+    theirs = RobertaTokenizerFast.from_pretrained(folder, mask_token=AddedToken("<mask>", lstrip=True))
     same(ours(folder, "roberta-base", pad=1, vocabulary=50262), theirs)
 
 
