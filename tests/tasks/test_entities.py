@@ -208,8 +208,8 @@ def test_entities_that_are_no_whole_words_are_told(tmp_path: Path) -> None:
     assert [each.spans for each in found.sentences] == [(Span(0, 1, "LOC"), Span(2, 3, "LOC")), ()]
     assert found.notes == [
         f"1 left out as empty: {file}:3",
-        f"1 entities that begin or end within a word, which counts as theirs: {file}:1",
-        f"2 entities left out, which have no word of their own: {file}:1, {file}:2",
+        f"entities that begin or end within a word, which counts as theirs: 1, at {file}:1",
+        f"entities left out, which have no word of their own: 2, at {file}:1, {file}:2",
     ]
 
 

@@ -253,7 +253,7 @@ def test_labels_stand_at_first_tokens_alone(task: Tag, tokenizer: Tokenizer) -> 
 def test_long_sentences_are_read_in_windows_and_told(task: Tag) -> None:
     assert task.lengths.max() == 40
     assert len(task.rows) > len(task.problem.train)
-    told = "1 sentences longer than 40 tokens are read in windows"
+    told = "sentences longer than 40 tokens, which are read in windows: 1"
     assert task.left_out == [f"training: {told}", f"held-out: {told}"]
 
 

@@ -243,7 +243,7 @@ class _Notes:
 
     def lines(self) -> list[str]:
         return [
-            f"{len(places):,} {what}: {', '.join(places[:PLACES])}{', …' if len(places) > PLACES else ''}"
+            f"{what}: {len(places):,}, at {', '.join(places[:PLACES])}{', …' if len(places) > PLACES else ''}"
             for what, places in self.places.items()
         ]
 

@@ -162,7 +162,7 @@ class Tag(Task):
         return [
             *self.problem.notes,
             *(
-                f"{name}: {count:,} sentences longer than {self.maximum} tokens are read in windows"
+                f"{name}: sentences longer than {self.maximum} tokens, which are read in windows: {count:,}"
                 for name, count in self.windowed.items()
                 if count
             ),

@@ -1,11 +1,11 @@
 """IOB2's tags as a model's labels: which may follow which, the entities they say, and how right these are."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
-from seqeval.metrics import classification_report  # type: ignore[import-untyped]
+from seqeval.metrics.sequence_labeling import precision_recall_fscore_support  # type: ignore[import-untyped]
 
 from weft.errors import UserError, suggest
 from weft.tasks.entities import OUTSIDE, Sentence, Span, to_iob2
@@ -157,18 +157,12 @@ def score(
         [to_iob2(spans, words=count) for spans, count in zip(side, words, strict=True)]
         for side in (truth, found)
     ]
-    report = classification_report(*tags, output_dict=True, zero_division=0)
-    figures = {label: _figures(row) for label, row in report.items()}
-    return Scores(
-        **{name: figures["micro avg"][name] for name in ("precision", "recall", "f1")},
-        per_type={label: row for label, row in figures.items() if not label.endswith(" avg")},
-    )
+    precision, recall, f1, _ = precision_recall_fscore_support(*tags, average="micro", zero_division=0)
+    rows = zip(*precision_recall_fscore_support(*tags, average=None, zero_division=0), strict=True)
+    labels = sorted({span.label for side in (truth, found) for spans in side for span in spans})
+    per_type = {label: _figures(*row) for label, row in zip(labels, rows, strict=True)}
+    return Scores(float(precision), float(recall), float(f1), per_type)
 
 
-def _figures(row: Mapping[str, float]) -> dict[str, float]:
-    return {
-        "precision": float(row["precision"]),
-        "recall": float(row["recall"]),
-        "f1": float(row["f1-score"]),
-        "support": int(row["support"]),
-    }
+def _figures(precision: float, recall: float, f1: float, support: int) -> dict[str, float]:
+    return {"precision": float(precision), "recall": float(recall), "f1": float(f1), "support": int(support)}
