@@ -230,12 +230,12 @@ def test_an_answer(tokenizer: Tokenizer, tmp_path: Path, copies: int) -> None:
     assert found.answer == model.answer("Who likes wine?", text)
     assert found.attribution.value < 0  # the logarithm of a probability
     assert any(mark.begin <= found.answer.start < mark.end for mark in found.marks[1])
-    assert ("windows, of which this is number" in page.read_text("utf-8")) == (copies > 1)
+    assert ("shown <b>window " in page.read_text("utf-8")) == (copies > 1)
 
 
 def test_no_answer(tokenizer: Tokenizer, tmp_path: Path) -> None:
     model, page = answerer(tokenizer, threshold=1000.0), tmp_path / "page.html"
     found = model.inspect(TEXT * 8, question="Who?", out=page)
     check(found, page, ["Who?", TEXT * 8])
-    assert not found.answer.found and found.said == "Answer: none in this text"
+    assert not found.answer.found and found.said.startswith("Answer: none in this text (")
     assert "<mark>" not in page.read_text("utf-8").split("</header>")[0]

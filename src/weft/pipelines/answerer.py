@@ -169,17 +169,17 @@ class Answerer:
         number, first, last = self._place(passage, answer)
         length, stride = self.config.length, self.config.stride
         readings = read_windows(self.tokenizer, question, text, length=length, stride=stride)
-        facts = {"probability": f"{answer.score:.1%}"}
-        if len(readings) > 1:
-            facts["read"] = f"in {len(readings)} windows, of which this is number {number + 1}"
+        facts = {"shown": f"window {number + 1} of {len(readings)}"} if len(readings) > 1 else {}
         return inspect_reading(
             self.model,
             readings[number],
             tokenizer=self.tokenizer,
             question=self._explained(passage.windows[number], first, last),
             answer=answer,
-            title="Answer",
-            said=[Text("Answer", answer.text if answer.found else "none in this text")],
+            title="Question answering",
+            said=[
+                Text("Answer", f"{answer.text if answer.found else 'none in this text'} ({answer.score:.1%})")
+            ],
             texts=[
                 Text("Question", question),
                 Text("Text", text, focus=(answer.start, answer.end) if answer.found else None),
