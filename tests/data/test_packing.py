@@ -35,7 +35,7 @@ def test_documents_are_what_stands_between_empty_lines(lengths: list[int]) -> No
 @given(st.lists(st.integers(1, 90), min_size=1, max_size=50), st.integers(5, 40))
 def test_every_token_is_in_one_row_and_none_is_too_long(sizes: list[int], room: int) -> None:
     documents = documents_of(sizes)
-    packing = pack(documents, room=room, around=AROUND)
+    packing = pack(documents, room=room, edges=AROUND)
     assert sorted(tokens_of(packing.pieces)) == tokens_of(documents)
     whole = [packing.row(number) for number in range(len(packing))]
     full = [int((row[:, 1] - row[:, 0] + AROUND).sum()) for row in whole]
@@ -48,19 +48,19 @@ def test_every_token_is_in_one_row_and_none_is_too_long(sizes: list[int], room: 
     borders = documents[:, 1]
     owner = np.searchsorted(borders, packing.pieces, side="right")
     assert np.array_equal(owner[:, 0], np.searchsorted(borders, packing.pieces[:, 1] - 1, side="right"))
-    again = pack(documents, room=room, around=AROUND)
+    again = pack(documents, room=room, edges=AROUND)
     assert np.array_equal(again.pieces, packing.pieces)
     assert np.array_equal(again.firsts, packing.firsts)
 
 
 def test_rows_are_full() -> None:
     sizes = np.random.default_rng(0).lognormal(4, 1.2, 5000).astype(int) + 1
-    packing = pack(documents_of(sizes.tolist()), room=128, around=AROUND)
+    packing = pack(documents_of(sizes.tolist()), room=128, edges=AROUND)
     assert len(packing) * 128 < 1.002 * (sizes.sum() + AROUND * len(packing.pieces))
 
 
 def test_a_document_that_is_too_long_fills_rows_of_its_own() -> None:
-    packing = pack(documents_of([25, 3]), room=12, around=AROUND)
+    packing = pack(documents_of([25, 3]), room=12, edges=AROUND)
     assert [packing.row(number).tolist() for number in range(len(packing))] == [
         [[0, 10]],
         [[10, 20]],

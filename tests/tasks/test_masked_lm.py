@@ -15,11 +15,12 @@ from torch.nn import functional
 import weft.api
 from weft.cli import main
 from weft.config import MaskedRun
+from weft.data.packing import FIELD
 from weft.errors import UserError
 from weft.models.encoder import Encoder
 from weft.runs.log import read_log
 from weft.runs.tensors import read_tensors
-from weft.tasks.masked_lm import FIELD, MaskedLM, MaskedProblem, _states
+from weft.tasks.masked_lm import MaskedLM, MaskedProblem, _states
 from weft.training import loop
 from weft.training.loop import Result
 from weft.training.report import Silent

@@ -9,7 +9,25 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-__all__ = ["Packing", "Pairs", "find_documents", "hold_out_tokens", "pack", "pair_up"]
+from weft.data.store import TokenStore
+from weft.text.tokenizer import Layout
+
+__all__ = [
+    "FIELD",
+    "Packing",
+    "Pairs",
+    "Row",
+    "Rows",
+    "around",
+    "find_documents",
+    "hold_out_tokens",
+    "pack",
+    "pair_up",
+]
+
+FIELD = "text"
+"""What a store calls the lines of documents."""
+
 
 Ranges = NDArray[np.int64]
 """(N, 2): where each range of tokens begins and ends."""
@@ -44,6 +62,71 @@ class Pairs(NamedTuple):
     packing: Packing
     follows: NDArray[np.bool_]
     alone: int
+
+
+class Row(NamedTuple):
+    """What stands in a row, an item for each token: its id, the number of its document from 1, its position there, its
+    segment."""
+
+    ids: NDArray[np.int64]
+    documents: NDArray[np.int64]
+    positions: NDArray[np.int64]
+    segments: NDArray[np.int64]
+
+
+class Rows:
+    """Rows of tokens made of pieces of a text, with what the tokenizer's layout puts around them.
+
+    Each piece is read by itself; or, where `follows` says for each row whether its second piece goes on with the first,
+    both are read as a pair.
+    """
+
+    def __init__(
+        self,
+        store: TokenStore,
+        packing: Packing,
+        *,
+        layout: Layout,
+        follows: NDArray[np.bool_] | None = None,
+        alone: int = 0,
+    ) -> None:
+        self.store = store
+        self.packing = packing
+        self.layout = layout
+        self.follows = follows
+        self.alone = alone
+        each = around(layout) * np.diff(packing.firsts)
+        edges = each if follows is None else around(layout) + len(layout.between)
+        self.lengths: NDArray[np.int64] = (packing.lengths + edges)[:, None]  # (N, 1)
+
+    def __len__(self) -> int:
+        return len(self.packing)
+
+    def __getitem__(self, number: int) -> Row:
+        flat = self.store[FIELD].ids
+        pieces = [flat[begin:end].astype(np.int64) for begin, end in self.packing.row(number).tolist()]
+        before, between, after = (np.array(ids, dtype=np.int64) for ids in self.layout)
+        if self.follows is not None:
+            first, second = [*before, *pieces[0], *between], [*pieces[1], *after]
+            ids = np.array([*first, *second], dtype=np.int64)
+            segments = (np.arange(len(ids)) >= len(first)).astype(np.int64)
+            return Row(ids, np.ones_like(ids), np.arange(len(ids)), segments)
+        texts = [np.concatenate([before, piece, after]) for piece in pieces]
+        ids = np.concatenate(texts)
+        documents = np.repeat(np.arange(1, len(texts) + 1), [len(text) for text in texts])
+        positions = np.concatenate([np.arange(len(text)) for text in texts])
+        return Row(ids, documents, positions, np.zeros_like(ids))
+
+    def place(self, number: int) -> str:
+        """The file and line where a row begins."""
+        begin = self.packing.row(number)[0, 0]
+        ends = self.store.lengths[FIELD].cumsum()
+        return self.store.place(int(np.searchsorted(ends, begin, side="right")))
+
+
+def around(layout: Layout) -> int:
+    """How many tokens stand around a text that is read by itself."""
+    return len(layout.before) + len(layout.after)
 
 
 def find_documents(lengths: NDArray[np.int64]) -> Ranges:
@@ -83,20 +166,20 @@ def _cut_ends(documents: Ranges, *, share: float) -> tuple[Ranges, Ranges]:
     return kept, ends[ends[:, 1] > ends[:, 0]]
 
 
-def pack(documents: Ranges, *, room: int, around: int) -> Packing:
-    """Documents as rows of `room` tokens at most, of which `around` stand around each piece.
+def pack(documents: Ranges, *, room: int, edges: int) -> Packing:
+    """Documents as rows of `room` tokens at most, of which `edges` stand around each piece.
 
     A long document fills rows of its own, and what is left of it, like a short one, shares a row with others: the longest
     first, each where the least room remains (best-fit decreasing, Johnson et al. 1974). Every token is in one row.
     """
-    most = room - around
+    most = room - edges
     sizes = documents[:, 1] - documents[:, 0]
     counts = -(-sizes // most)
     owner = np.repeat(np.arange(len(documents)), counts)
     nth = np.arange(len(owner)) - np.repeat(counts.cumsum() - counts, counts)
     begins = documents[owner, 0] + nth * most
     pieces = np.stack([begins, np.minimum(begins + most, documents[owner, 1])], axis=1)
-    rows = _best_fit(pieces[:, 1] - pieces[:, 0] + around, room=room, least=around + 1)
+    rows = _best_fit(pieces[:, 1] - pieces[:, 0] + edges, room=room, least=edges + 1)
     order = np.argsort(rows, kind="stable")
     firsts = np.concatenate([[0], np.bincount(rows).cumsum()])
     return Packing(pieces[order], firsts.astype(np.int64))

@@ -17,7 +17,7 @@ from weft.config import FillerConfig, HeadName, MaskedConfig, MaskedRun, ModelCo
 from weft.data.batches import collate
 from weft.data.files import File, at_home
 from weft.data.formats import FORMATS
-from weft.data.packing import Packing, find_documents, hold_out_tokens, pack, pair_up
+from weft.data.packing import FIELD, Rows, around, find_documents, hold_out_tokens, pack, pair_up
 from weft.data.sources import Example, Report, Source, Sources, open_sources
 from weft.data.store import TokenStore, build_store, fingerprint, open_store
 from weft.errors import UserError
@@ -28,81 +28,15 @@ from weft.nn.masks import Mask
 from weft.tasks.masking import Hider
 from weft.tasks.reading import Beginning
 from weft.tasks.task import Batch, Problem, Task, Validation
-from weft.text.tokenizer import Layout, Tokenizer
+from weft.text.tokenizer import Tokenizer
 
-__all__ = ["MaskedLM", "MaskedProblem", "Row", "Rows"]
+__all__ = ["MaskedLM", "MaskedProblem"]
 
-FIELD = "text"
 TOKENIZER_LINES = 1_000_000  # more teach a tokenizer nothing more
 HELD_OUT = 500  # rows; more tell no more, and take their time from training
 VALIDATION_TOKENS = 4096
 VALIDATION_SEED = 0
 FOLLOWS, OTHER = 0, 1  # what the second text of a pair is to the first, numbered as in published checkpoints
-
-
-class Row(NamedTuple):
-    """What stands in a row, an item for each token: its id, the number of its document from 1, its position there, its
-    segment."""
-
-    ids: NDArray[np.int64]
-    documents: NDArray[np.int64]
-    positions: NDArray[np.int64]
-    segments: NDArray[np.int64]
-
-
-class Rows:
-    """Rows of tokens made of pieces of a text, with what the tokenizer's layout puts around them.
-
-    Each piece is read by itself; or, where `follows` says for each row whether its second piece goes on with the first,
-    both are read as a pair.
-    """
-
-    def __init__(
-        self,
-        store: TokenStore,
-        packing: Packing,
-        *,
-        layout: Layout,
-        follows: NDArray[np.bool_] | None = None,
-        alone: int = 0,
-    ) -> None:
-        self.store = store
-        self.packing = packing
-        self.layout = layout
-        self.follows = follows
-        self.alone = alone
-        if follows is None:
-            around = _around(layout) * np.diff(packing.firsts)
-        else:
-            around = np.full(len(packing), _around(layout) + len(layout.between))
-        self.lengths: NDArray[np.int64] = (packing.lengths + around)[:, None]  # (N, 1)
-
-    def __len__(self) -> int:
-        return len(self.packing)
-
-    def __getitem__(self, number: int) -> Row:
-        flat = self.store[FIELD].ids
-        pieces = [flat[begin:end].astype(np.int64) for begin, end in self.packing.row(number).tolist()]
-        before, between, after = (np.array(ids, dtype=np.int64) for ids in self.layout)
-        if self.follows is not None:
-            first, second = (
-                np.concatenate([before, pieces[0], between]),
-                np.concatenate([pieces[1], after]),
-            )
-            ids = np.concatenate([first, second])
-            segments = (np.arange(len(ids)) >= len(first)).astype(np.int64)
-            return Row(ids, np.ones_like(ids), np.arange(len(ids)), segments)
-        texts = [np.concatenate([before, piece, after]) for piece in pieces]
-        ids = np.concatenate(texts)
-        documents = np.repeat(np.arange(1, len(texts) + 1), [len(text) for text in texts])
-        positions = np.concatenate([np.arange(len(text)) for text in texts])
-        return Row(ids, documents, positions, np.zeros_like(ids))
-
-    def place(self, number: int) -> str:
-        """The file and line where a row begins."""
-        begin = self.packing.row(number)[0, 0]
-        ends = self.store.lengths[FIELD].cumsum()
-        return self.store.place(int(np.searchsorted(ends, begin, side="right")))
 
 
 class MaskedProblem(Problem):
@@ -142,7 +76,7 @@ class MaskedProblem(Problem):
         if self.valid is None:
             # No more than is measured on.
             tokens = min(self.run.hold_out * store.lengths[FIELD].sum(), HELD_OUT * self.run.masked.length)
-            documents, held = hold_out_tokens(documents, tokens=int(tokens), seed=self.run.train.seed)
+            documents, held = hold_out_tokens(documents, tokens=max(1, int(tokens)), seed=self.run.train.seed)
             valid = self._rows(store, held, tokenizer)
         else:
             other = _store(folder / "valid", self.valid, tokenizer, begun=begun)
@@ -161,8 +95,8 @@ class MaskedProblem(Problem):
     def _rows(self, store: TokenStore, documents: NDArray[np.int64], tokenizer: Tokenizer) -> Rows:
         layout, length = tokenizer.layout, self.run.masked.length
         if not self.run.masked.next_sentence:
-            return Rows(store, pack(documents, room=length, around=_around(layout)), layout=layout)
-        most = (length - _around(layout) - len(layout.between)) // 2
+            return Rows(store, pack(documents, room=length, edges=around(layout)), layout=layout)
+        most = (length - around(layout) - len(layout.between)) // 2
         ends = store.lengths[FIELD].cumsum()
         pairs = pair_up(documents, ends, most=most, seed=self.run.train.seed)
         return Rows(store, pairs.packing, layout=layout, follows=pairs.follows, alone=pairs.alone)
@@ -377,10 +311,6 @@ def _states(model: Encoder, batch: Batch) -> torch.Tensor:
         positions=batch.get("positions"),
     )
     return states
-
-
-def _around(layout: Layout) -> int:
-    return len(layout.before) + len(layout.after)
 
 
 def _lines(sources: Sources) -> Iterator[Example]:
