@@ -10,13 +10,22 @@ import numpy as np
 import pytest
 import torch
 
-from weft.config import AnswererConfig, ClassifierConfig, ModelConfig, TaggerConfig
+from weft.config import (
+    AnswererConfig,
+    ClassifierConfig,
+    EncoderConfig,
+    FillerConfig,
+    ModelConfig,
+    TaggerConfig,
+)
 from weft.errors import UserError
 from weft.inspect import Inspected, self_attention
 from weft.models.encoder import Encoder
 from weft.nn import listen
 from weft.pipelines.answerer import Answerer
 from weft.pipelines.classifier import Classifier
+from weft.pipelines.embedder import Embedder
+from weft.pipelines.filler import Filler
 from weft.pipelines.tagger import Tagger
 from weft.text.encode import read_texts
 from weft.text.tokenizer import Tokenizer
@@ -239,3 +248,18 @@ def test_no_answer(tokenizer: Tokenizer, tmp_path: Path) -> None:
     check(found, page, ["Who?", TEXT * 8])
     assert not found.answer.found and found.said.startswith("Answer: none in this text (")
     assert "<mark>" not in page.read_text("utf-8").split("</header>")[0]
+
+
+def test_readers_without_an_answer_show_attention_alone(tokenizer: Tokenizer, tmp_path: Path) -> None:
+    model, page = shape(tokenizer), tmp_path / "page.html"
+    embedder = Embedder(EncoderConfig(model=model), model=Encoder(model), tokenizer=tokenizer)
+    assert embedder.inspect(TEXT, out=page) == Inspected(None, "", "", (), None)
+    assert len(data_of(page)["rows"]) == len(tokenizer.encode([TEXT])[0]) + 2
+    with pytest.raises(UserError, match="longer than the 96 tokens"):
+        embedder.inspect(TEXT * 20, out=page)
+    config = FillerConfig(model=model, heads=("masked",))
+    filler = Filler(config, model=Encoder(model, heads=("masked",)), tokenizer=tokenizer)
+    found = filler.inspect("Anna likes [MASK] wine", out=page)
+    assert found.answer == filler.fill("Anna likes [MASK] wine")
+    assert re.fullmatch(r"Filled in: .* \(\d+\.\d%\)", found.said)
+    assert "<mask>" in data_of(page)["rows"]

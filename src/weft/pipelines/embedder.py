@@ -1,6 +1,7 @@
 """Texts as vectors."""
 
 from collections.abc import Sequence
+from pathlib import Path
 
 import numpy as np
 import torch
@@ -8,10 +9,11 @@ from numpy.typing import NDArray
 
 from weft.config import EncoderConfig, ReaderConfig
 from weft.errors import UserError
+from weft.inspect import Inspected, Text, inspect_reading
 from weft.models.encoder import Encoder
 from weft.nn.heads import pool
 from weft.nn.inference import Precision
-from weft.pipelines.texts import checked_texts
+from weft.pipelines.texts import checked_texts, kind_of
 from weft.tasks.reading import collate_readings, equal_lengths, read_states
 from weft.text.encode import read_texts
 from weft.text.tokenizer import Tokenizer
@@ -45,6 +47,28 @@ class Embedder:
         Raises UserError for a text that is longer than the model takes, unless `truncate` asks for its beginning alone.
         """
         return embed(text, model=self.model, tokenizer=self.tokenizer, config=self.config, truncate=truncate)
+
+    def inspect(self, text: str, *, out: Path | str) -> Inspected:
+        """Write a page that shows all attention behind a text's vector."""
+        if not isinstance(text, str):
+            raise UserError(f"a text is wanted, not {kind_of(text)}")
+        (read,) = read_texts(self.tokenizer, [text], maximum=self.config.model.max_length, cut=False)
+        if read.over:
+            raise UserError(
+                f"the text is longer than the {self.config.model.max_length} tokens the model takes: split it"
+            )
+        return inspect_reading(
+            self.model,
+            read,
+            tokenizer=self.tokenizer,
+            question=None,
+            answer=None,
+            title="A text as a vector",
+            said=[],
+            texts=[Text("Text", text)],
+            facts={},
+            out=out,
+        )
 
 
 @torch.inference_mode()

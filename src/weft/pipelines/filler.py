@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Sequence
+from pathlib import Path
 from typing import NamedTuple, overload
 
 import numpy as np
@@ -10,10 +11,11 @@ from numpy.typing import NDArray
 
 from weft.config import FillerConfig
 from weft.errors import UserError
+from weft.inspect import Inspected, Text, inspect_reading, readable
 from weft.models.encoder import Encoder
 from weft.nn.inference import Precision
 from weft.pipelines.embedder import BATCH_TOKENS, FEWEST, SHOWN, embed
-from weft.pipelines.texts import checked_texts
+from weft.pipelines.texts import checked_texts, kind_of
 from weft.tasks.masking import special_ids
 from weft.tasks.reading import collate_readings, equal_lengths, read_states
 from weft.text.encode import Reading
@@ -76,6 +78,27 @@ class Filler:
                 candidates = zip(self.tokenizer.tokens(best), shares, filled, strict=True)
                 answers[number].append([Candidate(*each) for each in candidates])
         return answers[0] if isinstance(text, str) else answers
+
+    def inspect(self, text: str, *, out: Path | str) -> Inspected:
+        """Fill in the masks of a text, and write a page that shows all attention behind it."""
+        if not isinstance(text, str):
+            raise UserError(f"a text is wanted, not {kind_of(text)}")
+        answer = self.fill(text)
+        tokens = readable([candidates[0].token for candidates in answer])
+        shares = [f"{candidates[0].probability:.1%}" for candidates in answer]
+        said = ", ".join(f"{token} ({share})" for token, share in zip(tokens, shares, strict=True))
+        return inspect_reading(
+            self.model,
+            self._read(text),
+            tokenizer=self.tokenizer,
+            question=None,
+            answer=answer,
+            title="Hidden words",
+            said=[Text("Filled in", said)],
+            texts=[Text("Text", text)],
+            facts={},
+            out=out,
+        )
 
     def embed(self, text: str | Sequence[str], *, truncate: bool = False) -> NDArray[np.float32]:
         """Texts as vectors, see `Embedder.embed`."""
