@@ -13,7 +13,7 @@ INVERSE_REGULARISATION = 10.0
 
 def predict(texts: Sequence[str], labels: Sequence[str], *, unseen: Sequence[str]) -> list[str]:
     """Labels for unseen texts by logistic regression on the tf-idf of words and pairs of words."""
-    words = TfidfVectorizer(ngram_range=(1, 2), sublinear_tf=True, token_pattern=r"(?u)\w+|[^\w\s]")
+    words = TfidfVectorizer(ngram_range=(1, 2), sublinear_tf=True, token_pattern=r"(?u)\w+|[^\w\s]")  # noqa: S106
     model = make_pipeline(words, LogisticRegression(C=INVERSE_REGULARISATION, max_iter=2000))
     model.fit(list(texts), list(labels))
     return [str(label) for label in model.predict(list(unseen))]

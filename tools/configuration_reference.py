@@ -101,6 +101,7 @@ MEANING = {
     "classify.label_names": "A file of names for labels that are numbers from 1, a line each.",
     "classify.separator": "What stands between several labels.",
     "classify.class_weights": "Whether each class counts alike, however rare it is.",
+    "classify.pooling": "How a text's tokens become one vector; by default as the checkpoint has it, else the mean.",
     "tag.scheme": "How entities are marked.",
     "answer.length": "The tokens of a window, the question included.",
     "answer.stride": "How many tokens of the text a window has in common with the one before.",

@@ -260,7 +260,8 @@ class ClassifyConfig(Config):
 
     `kind`: one label for each text, several (with `separator` between them), or a number. `label_until`: the label is what
     stands before this in the text. `label_names`: a file with the labels' names, a line each, where data numbers them from
-    1. With `class_weights`, each class counts alike however rare it is.
+    1. With `class_weights`, each class counts alike however rare it is. `pooling`: how a text's tokens become one vector;
+    without it as the model that a run begins with has it, else by their mean.
     """
 
     kind: Literal["single", "multiple", "number"] = "single"
@@ -271,6 +272,7 @@ class ClassifyConfig(Config):
     label_names: str | None = None
     separator: str = Field(default=",", min_length=1)
     class_weights: bool = False
+    pooling: Literal["first", "mean"] | None = None
 
 
 class ClassifyRun(ReadingRun):
@@ -387,7 +389,7 @@ class ClassifierConfig(ReaderConfig):
 
 
 class TaggerConfig(ReaderConfig):
-    """A tagger: its labels in IOB2, "O" the first of them."""
+    """A tagger: its labels in IOB2, "O" among them."""
 
     task: Literal["tag"] = "tag"
 

@@ -9,6 +9,7 @@ from tokenizers import Tokenizer as Backend
 
 from weft.errors import UserError
 from weft.families import export_folder, import_folder
+from weft.families.reader_tokenizer import READER_FILES
 from weft.families.tokenizer_files import SENTENCEPIECE_FILES
 from weft.runs.folder import write_folder
 from weft.runs.manifest import MANIFEST
@@ -28,8 +29,8 @@ def import_model(folder: str | Path, *, out: str | Path) -> None:
     imported = import_folder(Path(folder))
     if not imported.tokenizer:
         raise UserError(
-            f"{folder}: no tokenizer in it, neither tokenizer.json nor {', '.join(SENTENCEPIECE_FILES)}: "
-            "put its files beside the model's"
+            f"{folder}: no tokenizer in it, neither {', nor '.join(READER_FILES)}, nor "
+            f"{', '.join(SENTENCEPIECE_FILES)}: put its files beside the model's"
         )
     weights = {name: torch.from_numpy(array) for name, array in imported.weights.items()}
     files = dict(imported.tokenizer)
@@ -52,7 +53,7 @@ def export_model(run: str | Path, *, out: str | Path, to: str = "huggingface") -
     """Turn a weft model into a folder of another layout; a model that it cannot express is refused."""
     folder = Path(run)
     saved = load_saved(folder)
-    names = ("tokenizer*.json", "*.spm", "vocab.json")
+    names = ("tokenizer*.json", "*.spm", "vocab.json")  # as runs and imports keep them
     tokenizer = {path.name: path.read_bytes() for name in names for path in folder.glob(name)}
     export_folder(
         Path(out),

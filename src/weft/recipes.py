@@ -172,9 +172,7 @@ def preset(name: str, *, architecture: str) -> Recipe:
     """A preset by its name; a UserError names those there are."""
     known = PRESETS[architecture]
     if name not in known:
-        raise UserError(
-            f'no preset "{name}"{suggest(name, known)} (there are: {", ".join(known)})'
-        )
+        raise UserError(f'no preset "{name}"{suggest(name, known)} (there are: {", ".join(known)})')
     return known[name]
 
 

@@ -203,7 +203,6 @@ def test_each_step_hides_anew_unless_it_is_fixed(corpus: Path, tmp_path: Path, f
     assert torch.equal(found[0]["ids"], found[1]["ids"]) == fixed
 
 
-@pytest.mark.xfail(reason="the trainer does not tell a task of its steps yet", strict=True)
 def test_the_trainer_tells_the_task_of_each_step(
     tmp_path: Path, begin: Callable[..., Result], monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -66,8 +66,9 @@ def evaluate(
         "beams": beam,
     }
     given = {name: value for name, value in options.items() if value is not None}
-    unknown = set(given) - set(OPTIONS.get(model.config.task, ()))
-    if unknown:
+    if not hasattr(model, "evaluate"):
+        raise UserError(f"a model for the task {model.config.task} has no test of its own")
+    if unknown := set(given) - set(OPTIONS.get(model.config.task, ())):
         raise UserError(f"a model for the task {model.config.task} is measured without {NAMES[min(unknown)]}")
     found = model.evaluate(data, **given)
     if as_json:
@@ -83,12 +84,11 @@ def report(found: dict[str, Any]) -> None:
     facts = {**found.pop("figures", {}), **found}
     if "exact" in facts and "direction" in facts:
         facts["exact"] = f"{facts['exact']:.1%}"
-    tables = {name: facts.pop(name, None) for name in ("left_out", "per_label", "confusion")}
+    tables = {name: facts.pop(name, None) for name in ("left_out", "per_label", "per_type", "confusion")}
     labels = facts.pop("labels", ())
     print_facts(facts)
-    if tables["per_label"]:
-        rows = [{"label": label, **figures} for label, figures in tables["per_label"].items()]
-        print_table(rows, title="Labels")
+    if each := tables["per_label"] or tables["per_type"]:
+        print_table([{"label": label, **figures} for label, figures in each.items()], title="Labels")
     if tables["confusion"]:
         rows = [
             {"true label": label, **dict(zip(labels, counts, strict=True))}

@@ -25,7 +25,7 @@ def import_(
     out: Annotated[Path, Parameter(help="The folder for the weft model: a new one, or an empty one.")],
     as_json: Json = False,
 ) -> None:
-    """Turn a Hugging Face folder of a Marian model into a weft model.
+    """Turn a Hugging Face folder of a Marian, BERT or RoBERTa model into a weft model.
 
     Parameters
     ----------

@@ -73,7 +73,8 @@ class Attention(nn.Module):
                 for part, (k, v) in zip(parts, kept, strict=True)
             ]
         else:
-            q, k, v = self._of_itself(x, position or Position(), positions or slice(length))
+            at = slice(length) if positions is None else positions
+            q, k, v = self._of_itself(x, position or Position(), at)
             if cache is not None:
                 k, v = cache.extend(k, v)
             mixed = [attending(q, k, v)]

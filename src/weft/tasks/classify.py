@@ -105,7 +105,7 @@ class ClassifyProblem(Problem):
     @property
     def _pooling(self) -> Any:
         saved = self.beginning.saved
-        return "mean" if saved is None else vars(saved.config)["pooling"]
+        return self.run.classify.pooling or ("mean" if saved is None else vars(saved.config)["pooling"])
 
     def make_model(self, model: ModelConfig) -> Encoder:
         return self.beginning.make_model(model, heads=HEADS, labels=len(self.labels), pooling=self._pooling)

@@ -52,6 +52,7 @@ class TagProblem(Problem):
                 "--columns names the columns of a table with a header: here the first one is the word and the last one "
                 "its tag, so leave it out"
             )
+        score((), (), words=())  # without seqeval this fails now, and not at the first validation
         self.run = run
         self.beginning = Beginning(run)
         read = read_tagged(run.data.train, scheme=run.tag.scheme)

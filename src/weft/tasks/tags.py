@@ -5,7 +5,6 @@ from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
-from seqeval.metrics.sequence_labeling import precision_recall_fscore_support  # type: ignore[import-untyped]
 
 from weft.errors import UserError, suggest
 from weft.tasks.entities import OUTSIDE, Sentence, Span, to_iob2
@@ -151,6 +150,10 @@ def score(
     truth: Sequence[Sequence[Span]], found: Sequence[Sequence[Span]], *, words: Sequence[int]
 ) -> Scores:
     """seqeval's figures (Nakayama 2018) for the entities of sentences of so many words, from 0 to 1."""
+    try:
+        from seqeval.metrics.sequence_labeling import precision_recall_fscore_support
+    except ImportError as error:
+        raise UserError("entities are counted by the seqeval library: pip install seqeval") from error
     if not any(truth) and not any(found):
         return Scores(0.0, 0.0, 0.0, {})
     tags = [

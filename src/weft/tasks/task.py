@@ -90,6 +90,9 @@ class Task(ABC):
     def lengths(self) -> NDArray[np.int64]:
         """(N, sides): the tokens of each training example, a column for each sequence that is padded by itself."""
 
+    def begin_step(self, seed: int) -> None:  # noqa: B027 - most tasks draw nothing
+        """A step begins: what `collate` draws from here on follows from this seed, which is the same in all processes."""
+
     @abstractmethod
     def collate(self, rows: Sequence[int] | NDArray[np.int64]) -> Batch:
         """Training examples as one padded batch, on the CPU."""

@@ -144,6 +144,7 @@ class Trainer:
             for group in optimizer.param_groups:
                 group["lr"] = rate * group["scale"]
         rows = self.batches.batch(step)
+        self.task.begin_step(_mix(self.config.seed, step, 0))
         parts = self._parts(rows)
         counts = self._counts(rows, parts)
         self.model.train()
