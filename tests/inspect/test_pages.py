@@ -16,8 +16,8 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as arrays
 
 from weft.errors import UserError
-from weft.inspect import AttentionMaps, Group, Text, page, translation_groups, write_page
-from weft.inspect.pages import pack
+from weft.inspect import AttentionMaps, Group, Mark, Text, page, translation_groups, write_page
+from weft.inspect.pages import Explained, pack
 
 HOSTILE = [
     "</script><img src=x onerror=alert(1)>",
@@ -149,6 +149,31 @@ def group_of(tokens: list[str]) -> Group:
     return Group(name="self", rows=tokens, columns=tokens, weights=weights, offset=0, **titles)
 
 
+def marked_page(text: str) -> str:
+    """A text with a mark for each of its first letters, the second and third of them in a frame."""
+    marks = [Mark(at, at + 1, letter, (-1.0) ** at * at) for at, letter in enumerate(text[:6])]
+    texts = [Text("Text", text, marks=marks, focus=(1, 3))]
+    explained = Explained(text, {text: text})
+    return page([group_of(["a"])], title="weft inspect", texts=texts, explained=explained)
+
+
+@pytest.mark.parametrize("text", [each for each in HOSTILE if len(each) > 5])
+def test_hostile_text_stays_text_where_it_is_marked(text: str) -> None:
+    parsed, tame = Parsed(marked_page(text)), Parsed(marked_page("x" * len(text)))
+    assert [tag for tag, _ in parsed.elements] == [tag for tag, _ in tame.elements]
+    assert not any(name.startswith("on") or name == "style" for _, given in parsed.elements for name in given)
+    titles = [given["title"] for tag, given in parsed.elements if "title" in given]
+    assert titles == ["0.00", "−1.00", "+2.00", "−3.00", "+4.00", "−5.00"]
+    rows = parsed.texts["th"][2:]
+    assert rows == list(text[:6])
+    assert parsed.texts["td"] == titles
+
+
+def test_texts_without_marks_have_no_legend() -> None:
+    assert "raises" in marked_page("x" * 9)
+    assert "raises" not in make_page(["a"])
+
+
 def test_nothing_is_loaded_from_anywhere() -> None:
     content = make_page(["▁Ein", "</s>"])
     addresses = set(re.findall(r"\w+://[^\s\"'<]*", content))
@@ -185,15 +210,11 @@ def test_writing_the_page(tmp_path: Path) -> None:
         write_page(tmp_path / "nowhere" / "page.html", [], title="", texts=[])
 
 
-@pytest.mark.slow
-@pytest.mark.parametrize("view", ["cross/2/1/row2", "decoder/1/column1", "cross", "nonsense/9"])
-def test_in_a_browser(tmp_path: Path, view: str) -> None:
+def opened(path: Path, view: str) -> str:
+    """What a browser has made of a page."""
     browser = shutil.which("chromium") or shutil.which("google-chrome")
     if browser is None:
         pytest.skip("no Chromium to open the page with")
-    groups = make_groups(["▁Ein", "▁Hund", HOSTILE[0]], ["▁A", "▁dog", HOSTILE[0]])
-    path = tmp_path / "page.html"
-    write_page(path, groups, title="weft inspect", texts=[Text("German", HOSTILE[0])])
     flags = [
         "--headless",
         "--no-sandbox",
@@ -201,14 +222,29 @@ def test_in_a_browser(tmp_path: Path, view: str) -> None:
         "--disable-background-networking",
         "--disable-sync",
     ]
-    flags += [
-        "--no-first-run",
-        "--disable-component-update",
-        f"--user-data-dir={tmp_path / 'profile'}",
-        "--dump-dom",
-    ]
-    command = [browser, *flags, f"{path.as_uri()}#{view}"]
-    shown = subprocess.run(command, capture_output=True, text=True, timeout=60, check=True).stdout
+    flags += ["--no-first-run", "--disable-component-update", f"--user-data-dir={path.parent / 'profile'}"]
+    command = [browser, *flags, "--dump-dom", f"{path.as_uri()}#{view}"]
+    return subprocess.run(command, capture_output=True, text=True, timeout=60, check=True).stdout
+
+
+@pytest.mark.slow
+def test_marks_in_a_browser(tmp_path: Path) -> None:
+    """The script takes over what the marks say, and shows the rest of the page."""
+    path = tmp_path / "page.html"
+    path.write_text(marked_page("x" * 9), encoding="utf-8")
+    shown = opened(path, "self")
+    assert shown.count('class="against s10"') == 1 and shown.count("<mark>") == 1
+    assert " title=" not in shown.split("</header>")[0]
+    assert 'id="head-title">Average of all 2 heads<' in shown
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("view", ["cross/2/1/row2", "decoder/1/column1", "cross", "nonsense/9"])
+def test_in_a_browser(tmp_path: Path, view: str) -> None:
+    groups = make_groups(["▁Ein", "▁Hund", HOSTILE[0]], ["▁A", "▁dog", HOSTILE[0]])
+    path = tmp_path / "page.html"
+    write_page(path, groups, title="weft inspect", texts=[Text("German", HOSTILE[0])])
+    shown = opened(path, view)
     assert "<img" not in shown
     title = {"cross/2/1/row2": "Layer 2, head 1", "decoder/1/column1": "Layer 1, average of its heads"}
     assert f'id="head-title">{title.get(view, "Average of all 4 heads")}<' in shown
