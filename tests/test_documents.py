@@ -6,6 +6,7 @@ from elsewhere; of these, as of all, each `weft` command must at least have the 
 """
 
 import gzip
+import json
 import os
 import re
 import shlex
@@ -28,9 +29,9 @@ SETTINGS = ("tokenizer.size=400", "model.width=32", "train.batch_tokens=512", "t
 # What a reader would wait for becomes some steps of a tiny model.
 SMALLER = {
     r"--(minutes|steps) \d+": "--steps 4",
-    r"weft train translate": "weft train translate " + " ".join(f"--set {setting}" for setting in SETTINGS),
+    r"weft train ([a-z]\S+)": r"weft train \1 " + " ".join(f"--set {setting}" for setting in SETTINGS),
     r"weft translate (runs/\S+)": r"weft translate \1 --max-length 8",
-    r"weft evaluate (runs/\S+)": r"weft evaluate \1 --beam 1",
+    r"weft evaluate (runs/\S+) (--data \S+\{)": r"weft evaluate \1 --beam 1 \2",
     r"minutes=\d+": f'steps=4, overrides={list(SETTINGS)}, preset="tiny"',
 }
 
@@ -74,12 +75,45 @@ def folder(tmp_path: Path) -> Path:
     rows = [f"{english}\t{german}\n" for english, german in pairs]
     (data / "pairs.tsv").write_text("".join(rows[2:]))
     (data / "held-out.tsv").write_text("".join(rows[:2]))
+    write_readings(data)
     program = tmp_path / "bin" / "weft"
     program.parent.mkdir()
     start = "import sys; from weft.cli import main; sys.exit(main())"
     program.write_text(f"#!/bin/sh\nexec {sys.executable} -c '{start}' \"$@\"\n")
     program.chmod(0o755)
     return tmp_path
+
+
+def write_readings(data: Path) -> None:
+    """What there is to classify, to tag, to ask and to read."""
+    moods = [f"{mood},A {word} film number {number}.\n" for number in range(20) for mood, word in MOODS]
+    (data / "reviews.csv").write_text("mood,review\n" + "".join(moods))
+    tagged = "Anna\tB-PER\nlives\tO\nin\tO\nNew\tB-LOC\nYork\tI-LOC\n.\tO\n\n"
+    (data / "names.conll").write_text(tagged * 30)
+    context = "Anna lives in New York. Ben lives in Bern."
+    asked = [
+        {
+            "id": str(number),
+            "question": f"Who lives in {place}?",
+            "answers": [{"text": name, "answer_start": at}],
+        }
+        for number, (place, name, at) in enumerate([("New York", "Anna", 0), ("Bern", "Ben", 24)])
+    ]
+    paragraphs = [{"context": context, "qas": asked}] * 8
+    squad = {"version": "1.1", "data": [{"title": "Places", "paragraphs": paragraphs}]}
+    (data / "questions.json").write_text(json.dumps(squad))
+    (data / "page.txt").write_text(context)
+    (data / "lines.txt").write_text("The dog runs.\nA cat sleeps.\n")
+    (data / "books").mkdir()
+    for number in range(3):
+        lines = [
+            f"The dog number {line} runs in the snow.\n" + ("\n" if line % 5 == 4 else "")
+            for line in range(60)
+        ]
+        (data / "books" / f"{number}.txt").write_text("".join(lines))
+
+
+MOODS = (("good", "lively"), ("bad", "dull"))
 
 
 @pytest.mark.slow

@@ -4,12 +4,13 @@ from weft.inspect.attribution import Attribution, Target, attribute, log_odds
 from weft.inspect.heads import Group, Habit, Habits, describe, readable, reading_group, translation_groups
 from weft.inspect.maps import AttentionMaps, alignment, attention, self_attention
 from weft.inspect.marks import Mark, find_marks
-from weft.inspect.pages import Text, page, write_page
+from weft.inspect.pages import Explained, Text, page, write_page
 from weft.inspect.readers import Inspected, Question, inspect_reading
 
 __all__ = [
     "AttentionMaps",
     "Attribution",
+    "Explained",
     "Group",
     "Habit",
     "Habits",

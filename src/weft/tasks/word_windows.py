@@ -54,7 +54,7 @@ def first_tokens(words: Sequence[tuple[int, int]], offsets: Sequence[tuple[int, 
 
     The words stand with one space between them, whatever they had; `offsets` are the tokens' characters in that text.
 
-    >>> first_tokens([(0, 2), (9, 14), (14, 15)], [(0, 2), (3, 5), (5, 9)]).tolist()
+    >>> first_tokens([(0, 2), (9, 14), (14, 15)], [(0, 2), (3, 5), (5, 10)]).tolist()
     [0, 1, -2]
     """
     tokens = [token for token, (begin, end) in enumerate(offsets) if begin < end]
