@@ -132,7 +132,7 @@ def test_one_context_for_all_and_lists_of_one() -> None:
         (["Who?"], ["Rex", "dog"], {}, "1 questions on 2 contexts"),
         ("Who?", None, {}, "a text or a list of texts is wanted, not None"),
         ("Who?", "Rex", {"nbest": 0}, "nbest is 0"),
-        ("dog " * 40, "Rex", {}, "leaves no room for a text in windows of 32"),
+        ("dog " * 40, "Rex", {}, "leaves no room for another in windows of 32"),
     ],
 )
 def test_what_cannot_be_asked(question: Any, context: Any, options: dict[str, Any], message: str) -> None:

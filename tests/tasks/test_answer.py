@@ -117,7 +117,7 @@ def test_windows_hold_every_token_of_the_context(
     letters: Tokenizer, context: str, length: int, stride: int
 ) -> None:
     (spans,) = letters.spans([context])
-    passage = read_passage(letters, "a b?", context, length=length, stride=stride)
+    passage = read_passage(letters.layout, *letters.spans(["a b?", context]), length=length, stride=stride)
     assert passage.offsets.tolist() == [list(offset) for offset in spans.offsets]
     covered: Counter[int] = Counter()
     for window in passage.windows:
@@ -135,13 +135,15 @@ def test_windows_hold_every_token_of_the_context(
 
 
 def test_a_question_that_leaves_no_room(letters: Tokenizer) -> None:
-    with pytest.raises(UserError, match="leaves no room for a text in windows of 20"):
-        read_passage(letters, "a" * 14, "abc", length=20, stride=4)
+    with pytest.raises(UserError, match="leaves no room for another in windows of 20"):
+        read_passage(letters.layout, *letters.spans(["a" * 14, "abcd"]), length=20, stride=4)
+    whole = read_passage(letters.layout, *letters.spans(["a" * 14, "abc"]), length=20, stride=4)
+    assert len(whole.windows) == 1
 
 
 def test_which_tokens_an_answer_is_of(letters: Tokenizer) -> None:
     context = "ab cd  é."
-    passage = read_passage(letters, "a?", context, length=40, stride=4)
+    passage = read_passage(letters.layout, *letters.spans(["a?", context]), length=40, stride=4)
     for begin, end in ((0, 2), (3, 5), (1, 4), (7, 8), (0, 9)):
         found = passage.tokens(begin, end)
         assert found is not None
@@ -178,7 +180,7 @@ def by_brute_force(
 def test_the_best_spans_are_those_of_brute_force(
     letters: Tokenizer, context: str, length: int, stride: int, longest: int, seed: int
 ) -> None:
-    passage = read_passage(letters, "a b?", context, length=length, stride=stride)
+    passage = read_passage(letters.layout, *letters.spans(["a b?", context]), length=length, stride=stride)
     generator = np.random.default_rng(seed)
     scores = []
     for window in passage.windows:
@@ -198,7 +200,7 @@ def test_the_best_spans_are_those_of_brute_force(
 
 
 def test_a_context_without_a_span(letters: Tokenizer) -> None:
-    passage = read_passage(letters, "a b?", "", length=20, stride=4)
+    passage = read_passage(letters.layout, *letters.spans(["a b?", ""]), length=20, stride=4)
     (window,) = passage.windows
     assert np.flatnonzero(window.open).tolist() == [0]
     found = np.full((len(window.ids), 2), -np.inf, dtype=np.float32)
@@ -580,7 +582,9 @@ def test_questions_of_the_real_data_find_their_answers_again(weft_data: Path) ->
     assert len({row.place for row in labelled}) > 100
     for row in labelled:
         question = asked[row.place]
-        passage = read_passage(tokenizer, question.question, question.context, length=64, stride=24)
+        passage = read_passage(
+            tokenizer.layout, *tokenizer.spans([question.question, question.context]), length=64, stride=24
+        )
         first, last = (label - row.window.at + row.window.start for label in row.labels)
         begin, end = int(passage.offsets[first, 0]), int(passage.offsets[last, 1])
         assert any(begin <= a and b <= end and end - begin < b - a + 12 for a, b in question.spans)

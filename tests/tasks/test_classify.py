@@ -201,6 +201,25 @@ def test_a_run_that_is_stopped_goes_on_bit_for_bit(reviews: Path, tmp_path: Path
     assert whole == parts
 
 
+def test_another_text_than_the_run_began_with_is_refused(reviews: Path, tmp_path: Path) -> None:
+    (tmp_path / "train.tsv").write_text((reviews / "train.tsv").read_text())
+
+    class Stop:
+        def __getattr__(self, name: str) -> Any:
+            return self._stop if name == "validation" else lambda *_, **__: None
+
+        def _stop(self, *_: Any) -> None:
+            raise KeyboardInterrupt
+
+    options = {"steps": 12, "overrides": SMALL, "out": tmp_path / "run", "report": Stop()}
+    with pytest.raises(KeyboardInterrupt):
+        weft.train("classify", train=tmp_path / "train.tsv", **options)
+    with (tmp_path / "train.tsv").open("a") as file:
+        file.write("positive\tone more\n")
+    with pytest.raises(UserError, match=r"train.tsv: not the text that this run began with"):
+        weft.resume(tmp_path / "run")
+
+
 def test_one_class_only_and_blank_texts(run: Path, tmp_path: Path) -> None:
     (tmp_path / "a.tsv").write_text("label\ttext\nx\tone\nx\ttwo\n")
     with pytest.raises(UserError, match=r'a.tsv: only "x" as a label: a classifier needs two labels or more'):

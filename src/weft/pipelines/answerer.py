@@ -168,7 +168,8 @@ class Answerer:
         passage = self._read(question, text)
         number, first, last = self._place(passage, answer)
         length, stride = self.config.length, self.config.stride
-        readings = read_windows(self.tokenizer, question, text, length=length, stride=stride)
+        asked, read = self.tokenizer.spans([question, text])
+        readings = read_windows(self.tokenizer.layout, asked, read, length=length, stride=stride)
         facts = {"shown": f"window {number + 1} of {len(readings)}"} if len(readings) > 1 else {}
         return inspect_reading(
             self.model,
@@ -219,7 +220,8 @@ class Answerer:
 
     def _read(self, question: str, context: str) -> Passage:
         length, stride = self.config.length, self.config.stride
-        return read_passage(self.tokenizer, question, context, length=length, stride=stride)
+        asked, read = self.tokenizer.spans([question, context])
+        return read_passage(self.tokenizer.layout, asked, read, length=length, stride=stride)
 
     def _spans(self, passages: Sequence[Passage]) -> list[SpanScores]:
         windows = [window for passage in passages for window in passage.windows]

@@ -1,7 +1,5 @@
 """Extractive question answering: where in a text the answer to a question stands, or that it holds none."""
 
-import hashlib
-import json
 from collections.abc import Callable, Sequence
 from copy import deepcopy
 from pathlib import Path
@@ -19,6 +17,7 @@ from weft.errors import UserError
 from weft.models.encoder import Encoder
 from weft.nn.loss import Loss
 from weft.saved import CONFIG
+from weft.tasks.kept import hold_to_text
 from weft.tasks.passages import (
     NO_ANSWER,
     Passage,
@@ -40,7 +39,6 @@ __all__ = ["Answer", "AnswerProblem", "Asked", "read_questions"]
 
 HEADS: tuple[HeadName, ...] = ("answer",)
 HELD_OUT = 1000  # questions, evenly spread: more tell no more, and take their time from training
-MARK = "questions.sha256"
 TRAINING, HELD = "training", "held-out"
 UNKNOWN = -1  # the label of a window of a question whose answer's place is not known
 
@@ -69,6 +67,7 @@ class AnswerProblem(Problem):
     """The training of a model that answers questions on a text."""
 
     config = AnswerRun
+    table = "answer"
     architecture = "encoder"
 
     def __init__(self, run: RunConfig) -> None:
@@ -101,23 +100,11 @@ class AnswerProblem(Problem):
     def make_task(
         self, folder: Path, *, tokenizer: Tokenizer, begun: bool, tell: Callable[[str], None]
     ) -> "Answer":
-        self._hold_to_text(folder, begun=begun)
+        # Without their places: files may be moved.
+        examples = [question[:-1] for question in (*self.train, *self.valid)]
+        names = [*self.run.data.train, *self.run.data.valid]
+        hold_to_text(folder, examples, names=names, begun=begun)
         return Answer(self, tokenizer=tokenizer)
-
-    def _hold_to_text(self, folder: Path, *, begun: bool) -> None:
-        """Remember the text that a run begins with; a UserError where it has begun with another one."""
-        text = hashlib.sha256()
-        for question in (*self.train, *self.valid):
-            text.update(json.dumps(question[:-1]).encode())  # without its place: files may be moved
-        path = folder / MARK
-        if not begun:
-            folder.mkdir(parents=True, exist_ok=True)
-            path.write_text(text.hexdigest(), encoding="utf-8")
-        elif path.read_text(encoding="utf-8") != text.hexdigest():
-            raise UserError(
-                f"{', '.join([*self.run.data.train, *self.run.data.valid])}: not the text that this run began with: "
-                "put that back, or begin a new run with this one"
-            )
 
     def describe(self, model: ModelConfig) -> AnswererConfig:
         answer = self.run.answer
@@ -264,14 +251,18 @@ def read_questions(
     questions: Sequence[Question], tokenizer: Tokenizer, config: AnswererConfig, *, report: Report
 ) -> list[Asked]:
     """The questions in windows; those that leave no room for a context are left out, and counted in `report`."""
+    contexts = list(dict.fromkeys(question.context for question in questions))
+    read = dict(zip(contexts, tokenizer.spans(contexts), strict=True))
+    asked = tokenizer.spans([question.question for question in questions])
     found = []
-    for question in questions:
+    for question, spans in zip(questions, asked, strict=True):
+        length, stride = config.length, config.stride
         try:
             passage = read_passage(
-                tokenizer, question.question, question.context, length=config.length, stride=config.stride
+                tokenizer.layout, spans, read[question.context], length=length, stride=stride
             )
         except UserError:
-            why = f"too long for windows of {config.length} tokens that overlap by {config.stride}"
+            why = f"too long for windows of {length} tokens that overlap by {stride}"
             leave_out(why, question.place, report)
             continue
         found.append(Asked(question, passage))

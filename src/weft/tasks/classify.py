@@ -16,6 +16,7 @@ from weft.errors import UserError
 from weft.models.encoder import Encoder
 from weft.nn.loss import Loss
 from weft.saved import CONFIG
+from weft.tasks.kept import hold_to_text
 from weft.tasks.labelled import Labelled, label_of, read_labelled
 from weft.tasks.reading import Beginning, collate_readings, equal_lengths, hold_out, read_states
 from weft.tasks.task import Batch, Problem, Task, Validation
@@ -77,6 +78,10 @@ class ClassifyProblem(Problem):
     def make_task(
         self, folder: Path, *, tokenizer: Tokenizer, begun: bool, tell: Callable[[str], None]
     ) -> "Classify":
+        # Without their places: files may be moved.
+        examples = [example[:-1] for example in (*self.train, *self.valid)]
+        names = [*self.run.data.train, *self.run.data.valid]
+        hold_to_text(folder, examples, names=names, begun=begun)
         if not begun:
             for line in self.report.lines():
                 tell(line)

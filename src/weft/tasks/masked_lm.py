@@ -1,7 +1,6 @@
 """Masked language modelling: an encoder learns from plain text alone (Devlin et al. 2019, Liu et al. 2019)."""
 
 import math
-import shutil
 from collections.abc import Callable, Iterator, Sequence
 from itertools import islice
 from pathlib import Path
@@ -18,13 +17,14 @@ from weft.data.batches import collate
 from weft.data.files import File, at_home
 from weft.data.formats import FORMATS
 from weft.data.packing import FIELD, Rows, around, find_documents, hold_out_tokens, pack, pair_up
-from weft.data.sources import Example, Report, Source, Sources, open_sources
-from weft.data.store import TokenStore, build_store, fingerprint, open_store
+from weft.data.sources import Example, Source, Sources, open_sources
+from weft.data.store import TokenStore, fingerprint
 from weft.errors import UserError
 from weft.models.encoder import Encoder
 from weft.nn.heads import Pooling
 from weft.nn.loss import Loss, vocabulary_loss
 from weft.nn.masks import Mask
+from weft.tasks.kept import keep_tokens
 from weft.tasks.masking import Hider
 from weft.tasks.reading import Beginning
 from weft.tasks.task import Batch, Problem, Task, Validation
@@ -336,30 +336,17 @@ def _is_table(source: Source) -> bool:
 
 
 def _store(folder: Path, sources: Sources, tokenizer: Tokenizer, *, begun: bool) -> TokenStore:
-    """The lines as tokens, in which a row without any ends a document; again those that are there, where none changed."""
-    mark = fingerprint(sources.stamp, tokenizer.fingerprint, "documents")
-    if (store := open_store(folder, mark)) is not None:
-        return store
-    before = open_store(folder) if begun else None
-    store = build_store(
-        folder if before is None else folder.with_name(f"{folder.name}-again"),
-        _lines(sources),
+    """The lines as tokens, in which a row without any ends a document."""
+    names = [source.name for source in sources.sources]
+    store, _ = keep_tokens(
+        folder,
+        lambda _: _lines(sources),
         fields=[FIELD],
-        encode=tokenizer.encode,
-        vocab_size=tokenizer.vocab_size,
-        fingerprint=mark,
-        report=Report(),
+        tokenizer=tokenizer,
+        mark=fingerprint(sources.stamp, tokenizer.fingerprint, "documents"),
+        names=names,
+        begun=begun,
     )
-    names = ", ".join(source.name for source in sources.sources)
-    if before is None:
-        if not store.lengths[FIELD].any():
-            raise UserError(f"{names}: not a single line of text to learn from")
-        return store
-    # The files were written or moved since: they are the same as long as they say the same.
-    same = store.equals(before)
-    shutil.rmtree(store.folder)
-    if not same:
-        raise UserError(
-            f"{names}: not the text that this run began with: put that back, or begin a new run with this one"
-        )
-    return before
+    if not store.lengths[FIELD].any():
+        raise UserError(f"{', '.join(names)}: not a single line of text to learn from")
+    return store

@@ -1,6 +1,5 @@
 """Parallel text made ready for training: read, counted, tokenized once, and laid down in the run's folder."""
 
-import shutil
 from collections.abc import Callable, Sequence
 from itertools import islice
 from pathlib import Path
@@ -17,9 +16,10 @@ from weft.config import (
 )
 from weft.data.files import at_home
 from weft.data.sources import Report, Sources, complete, open_sources
-from weft.data.store import TokenStore, build_store, fingerprint, open_store
+from weft.data.store import TokenStore, fingerprint
 from weft.errors import UserError
 from weft.models.seq2seq import Seq2Seq
+from weft.tasks.kept import keep_tokens
 from weft.tasks.masking import MASK
 from weft.tasks.task import Problem
 from weft.tasks.translate import Direction, PairTable, Translate, directions_of, language_tag
@@ -196,31 +196,15 @@ def _check_columns(columns: Sequence[str] | None, opened: Sequence[Sources]) -> 
 def _store(
     folder: Path, sources: Sources, tokenizer: Tokenizer, *, begun: bool, tell: Callable[[str], None]
 ) -> TokenStore:
-    mark = fingerprint(sources.stamp, tokenizer.fingerprint)
-    store = open_store(folder, mark)
-    if store is not None:
-        return store
-    before = open_store(folder) if begun else None
-    report = Report()
-    store = build_store(
-        folder if before is None else folder.with_name(f"{folder.name}-again"),
-        complete(sources, report=report),
+    store, report = keep_tokens(
+        folder,
+        lambda report: complete(sources, report=report),
         fields=sources.fields,
-        encode=tokenizer.encode,
-        vocab_size=tokenizer.vocab_size,
-        fingerprint=mark,
-        report=report,
+        tokenizer=tokenizer,
+        mark=fingerprint(sources.stamp, tokenizer.fingerprint),
+        names=[source.name for source in sources.sources],
+        begun=begun,
     )
-    if before is None:
-        for line in report.lines():
-            tell(line)
-        return store
-    # The files were written or moved since: they are the same as long as they say the same.
-    same = store.equals(before)
-    shutil.rmtree(store.folder)
-    if not same:
-        names = ", ".join(source.name for source in sources.sources)
-        raise UserError(
-            f"{names}: not the text that this run began with: put that back, or begin a new run with this one"
-        )
-    return before
+    for line in report.lines() if report is not None else ():
+        tell(line)
+    return store

@@ -15,7 +15,7 @@ from weft.models.encoder import Encoder
 from weft.tasks.reading import equal_lengths, read_states
 from weft.tasks.task import Batch
 from weft.text.encode import read_windows
-from weft.text.tokenizer import Tokenizer
+from weft.text.tokenizer import Layout, Spans
 
 __all__ = [
     "NO_ANSWER",
@@ -115,11 +115,11 @@ class SpanScores(NamedTuple):
         return float(np.exp(score - np.logaddexp.reduce(everything)))
 
 
-def read_passage(tokenizer: Tokenizer, question: str, context: str, *, length: int, stride: int) -> Passage:
+def read_passage(layout: Layout, question: Spans, context: Spans, *, length: int, stride: int) -> Passage:
     """The question before each window of the context; a UserError where it leaves no room for it."""
     windows: list[Window] = []
     offsets: list[tuple[int, int]] = []
-    for reading in read_windows(tokenizer, question, context, length=length, stride=stride):
+    for reading in read_windows(layout, question, context, length=length, stride=stride):
         inside = np.array(reading.texts) == 2
         places = np.flatnonzero(inside)
         at, size = (int(places[0]), len(places)) if len(places) else (0, 0)

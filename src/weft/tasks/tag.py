@@ -1,6 +1,5 @@
 """Named entities: a tag for each word, and no tag where it may not stand."""
 
-import hashlib
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -16,6 +15,7 @@ from weft.errors import UserError
 from weft.models.encoder import Encoder
 from weft.nn.loss import Loss
 from weft.tasks.entities import Sentence, labels_of, read_tagged
+from weft.tasks.kept import hold_to_text
 from weft.tasks.reading import Beginning, collate_readings, hold_out, read_states
 from weft.tasks.tags import Labels, TagSet, score
 from weft.tasks.task import Batch, Problem, Task, Validation
@@ -26,7 +26,6 @@ __all__ = ["Tag", "TagProblem"]
 
 HEADS: tuple[HeadName, ...] = ("tag",)
 HELD_OUT = 2000  # sentences, evenly spread: more tell no more, and take their time from training
-MARK = "sentences.sha256"
 IGNORED = -1  # the label of a token that is not a word's first
 
 
@@ -82,23 +81,11 @@ class TagProblem(Problem):
     def make_task(
         self, folder: Path, *, tokenizer: Tokenizer, begun: bool, tell: Callable[[str], None]
     ) -> "Tag":
-        self._hold_to_text(folder, begun=begun)
+        # Without their places: files may be moved.
+        examples = [sentence[:-1] for sentence in (*self.train, *self.valid)]
+        names = [*self.run.data.train, *self.run.data.valid]
+        hold_to_text(folder, examples, names=names, begun=begun)
         return Tag(self, tokenizer=tokenizer)
-
-    def _hold_to_text(self, folder: Path, *, begun: bool) -> None:
-        """Remember the sentences that a run begins with; a UserError where it has begun with others."""
-        text = hashlib.sha256()
-        for sentence in (*self.train, *self.valid):
-            text.update(repr(sentence[:-1]).encode())  # without its place: files may be moved
-        path = folder / MARK
-        if not begun:
-            folder.mkdir(parents=True, exist_ok=True)
-            path.write_text(text.hexdigest(), encoding="utf-8")
-        elif path.read_text(encoding="utf-8") != text.hexdigest():
-            raise UserError(
-                f"{', '.join([*self.run.data.train, *self.run.data.valid])}: not the text that this run began with: "
-                "put that back, or begin a new run with this one"
-            )
 
     def describe(self, model: ModelConfig) -> TaggerConfig:
         return TaggerConfig(family=self.beginning.family, model=model, heads=HEADS, labels=self.labels)

@@ -82,22 +82,20 @@ def read_texts(
     return readings
 
 
-def read_windows(tokenizer: Tokenizer, first: str, second: str, *, length: int, stride: int) -> list[Reading]:
+def read_windows(layout: Layout, first: Spans, second: Spans, *, length: int, stride: int) -> list[Reading]:
     """A pair as often as it takes to read all of the second text: windows of `length` ids, each of which begins with the
     last `stride` of the second text's ids in the one before (Devlin et al. 2019, section 4.2, its published code).
 
-    Raises UserError where the first text leaves no room.
+    Raises UserError where the first text leaves no room for that.
     """
-    one, other = tokenizer.spans([first, second])
-    room = _room(tokenizer.layout, length, pair=True) - len(one.ids)
-    if room <= stride:
+    room = _room(layout, length, pair=True) - len(first.ids)
+    if room < 1 or (room <= stride and room < len(second.ids)):
         raise UserError(
-            f"{first[:40]!r}… has {len(one.ids)} tokens, which leaves no room for a text in windows of {length} that "
-            f"overlap by {stride}"
+            f"a text of {len(first.ids)} tokens leaves no room for another in windows of {length} that overlap by {stride}"
         )
-    starts = range(0, max(1, len(other.ids) - stride), room - stride)
-    parts = [Spans(other.ids[at : at + room], other.offsets[at : at + room]) for at in starts]
-    return [_read(tokenizer.layout, one, part, over=False) for part in parts]
+    starts = range(0, max(1, len(second.ids) - stride), room - stride) if room < len(second.ids) else [0]
+    parts = [Spans(second.ids[at : at + room], second.offsets[at : at + room]) for at in starts]
+    return [_read(layout, first, part, over=False) for part in parts]
 
 
 def _room(layout: Layout, maximum: int, *, pair: bool) -> int:
