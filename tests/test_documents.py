@@ -99,7 +99,7 @@ def write_readings(data: Path) -> None:
         }
         for number, (place, name, at) in enumerate([("New York", "Anna", 0), ("Bern", "Ben", 24)])
     ]
-    paragraphs = [{"context": context, "qas": asked}] * 8
+    paragraphs = [{"context": f"{context} It is {hour} o'clock.", "qas": asked} for hour in range(8)]
     squad = {"version": "1.1", "data": [{"title": "Places", "paragraphs": paragraphs}]}
     (data / "questions.json").write_text(json.dumps(squad))
     (data / "page.txt").write_text(context)

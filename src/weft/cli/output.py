@@ -117,7 +117,9 @@ def shown(value: object) -> str:
         case int():
             return f"{value:,}"
         case float():
-            return f"{value:.2f}" if abs(value) >= 0.1 or value == 0 else f"{value:.2g}"
+            if abs(value) >= 1 or value == 0:
+                return f"{value:.2f}"
+            return f"{value:.4f}" if abs(value) >= 0.1 else f"{value:.2g}"
         case list() | tuple():
             return ", ".join(map(shown, value))
     return str(value)

@@ -123,8 +123,8 @@ def arriving(stream: BinaryIO, *, name: str) -> Iterator[list[str]]:
         yield [_decode(rest, name=name, number=number + 1)]
 
 
-def _unpacked(stream: BinaryIO) -> gzip.GzipFile | io.BufferedReader:
-    assert isinstance(stream, io.BufferedReader)
+def _unpacked(stream: BinaryIO) -> gzip.GzipFile | io.BufferedReader | io.BufferedRandom:
+    assert isinstance(stream, io.BufferedReader | io.BufferedRandom)
     packed = stream.peek(len(_GZIP))[: len(_GZIP)] == _GZIP  # by what is in it: names are not always right
     return gzip.GzipFile(fileobj=stream) if packed else stream
 
