@@ -9,6 +9,7 @@ from typing import Any, Literal, TypeAlias
 
 import torch
 
+from weft.config import EncoderConfig
 from weft.errors import UserError
 from weft.exchange import export_model, import_model
 from weft.nn.inference import Precision, choose_precision, convert
@@ -133,13 +134,15 @@ def load(
 
     A UserError says what it was trained for, where that is not the `task` that is asked for.
     Every file is checked against its checksum. By default a model that is wide enough for it is used in int8 on an x86
-    processor, its linear layers rounded to eight bits, and any in bfloat16 on a GPU that is fast in it. In float32 its
-    numbers are those that were trained or imported.
+    processor, its linear layers rounded to eight bits, and any in bfloat16 on a GPU that is fast in it; one that gives
+    vectors in float32, in which a model's numbers are those that were trained or imported.
     """
     where = _device(device)
     if task is not None and (there := read_config(Path(path)).task) != task:
         raise UserError(f"{path}: a model for the task {there}, where one for {task} is needed")
     config, model, tokenizer = load_saved(Path(path))
+    if precision == "auto" and isinstance(config, EncoderConfig):
+        precision = "float32"  # vectors lie close together: their last digits count
     chosen = choose_precision(precision, width=config.model.width, device=where)
     model = convert(model.to(where), chosen)
     return PIPELINES[config.task](config, model=model, tokenizer=tokenizer, precision=chosen)
