@@ -170,7 +170,7 @@ def _recipe(settings: Settings, preset: str | None, *, architecture: str) -> tup
     """A preset's recipe; or, for a run that begins with a model's folder, that model's shape and how it is fine-tuned."""
     path = settings.get("from_checkpoint")
     if path is None or architecture != "encoder":
-        return named_preset(preset or "tiny", architecture=architecture), None
+        return named_preset(preset or "tiny", architecture=architecture, task=settings["task"]), None
     if preset:
         raise UserError(
             "a preset and a checkpoint to begin with: leave the preset out, the checkpoint has its shape"

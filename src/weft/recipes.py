@@ -123,6 +123,13 @@ _BERT = {
 }
 _BERT["batch_tokens"] = 131_072
 
+# What a task wants otherwise of a model of weft's own that begins from nothing. To classify, whole words: those that are
+# rare are one and the same token, which is a lesson, too. On TREC's questions a model came to 82 on held-out ones with
+# byte-level pieces, and to 86 with words and a third of the rate.
+_FOR_TASK: Mapping[str, Recipe] = MappingProxyType(
+    {"classify": {"tokenizer": {"kind": "words"}, "train": {"learning_rate": 1e-3}}}
+)
+
 PRESETS: Mapping[str, Mapping[str, Recipe]] = MappingProxyType(
     {
         "seq2seq": {
@@ -168,12 +175,13 @@ _TOKENS_FOR = {
 }
 
 
-def preset(name: str, *, architecture: str) -> Recipe:
-    """A preset by its name; a UserError names those there are."""
+def preset(name: str, *, architecture: str, task: str = "") -> Recipe:
+    """A preset by its name, as a task wants it; a UserError names those there are."""
     known = PRESETS[architecture]
     if name not in known:
         raise UserError(f'no preset "{name}"{suggest(name, known)} (there are: {", ".join(known)})')
-    return known[name]
+    recipe, wanted = known[name], _FOR_TASK.get(task, {}) if name in _LADDER else {}
+    return {table: {**recipe.get(table, {}), **wanted.get(table, {})} for table in {**recipe, **wanted}}
 
 
 def resize(model: Recipe, wanted: Recipe) -> dict[str, Any]:

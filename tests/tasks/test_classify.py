@@ -24,6 +24,7 @@ SMALL = {
     "model.feed_forward": 48,
     "model.encoder_layers": 1,
     "train.batch_tokens": 256,
+    "train.learning_rate": 3e-3,
     "train.warmup": 5,
     "train.validations": 3,
 }
