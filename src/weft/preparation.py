@@ -7,7 +7,7 @@ from typing import Any
 
 import torch
 
-from weft.config import RunConfig, SpecialTokens
+from weft.config import ModelConfig, ReadingRun, RunConfig, SpecialTokens
 from weft.data.sources import absolute
 from weft.errors import UserError, suggest
 from weft.nn.precision import matmul_flops, training_dtype
@@ -70,14 +70,15 @@ def prospect(run: RunConfig, trainer: Trainer) -> dict[str, Any]:
     )
     if parameters > PARAMETERS_PER_TOKEN * tokens:
         trainer.reporter.message(
-            f"{tokens:,} tokens are few for {parameters:,} parameters: expect the text to be learned by heart, "
-            "and try a smaller preset, or more text"
+            f"{tokens:,} tokens are few for {parameters:,} parameters: expect the text to be learned by heart; more "
+            "text would help, or a smaller model"
         )
+    layers = "+".join(str(count) for count in (run.model.encoder_layers, run.model.decoder_layers) if count)
     facts = {
         **task.facts,
         "vocabulary": run.model.vocabulary,
         "parameters": parameters,
-        "shape": f"{run.model.encoder_layers}+{run.model.decoder_layers} layers of {run.model.width}",
+        "shape": f"{layers} layers of {run.model.width}",
         "step": f"{step.flops / 1e9:,.1f} GFLOP, {step.memory / 2**20:,.0f} MiB",
     }
     planned = trainer.pace.decide(Plan(), step=0).steps
@@ -96,7 +97,12 @@ def prepare(folder: Path, *, reporter: Reporter, device: torch.device) -> None:
     provisional = _resolve(settings, request["preset"], tokenizer=None)
     problem = PROBLEMS[provisional.task](provisional)
     path = provisional.tokenizer.path
+    if isinstance(provisional, ReadingRun):
+        path = path or provisional.from_checkpoint
     reporter.message(f"tokenizer: {path}" if path else f"training a tokenizer on {problem.about}")
+    lengths = (provisional.train.minutes, provisional.train.steps, provisional.train.epochs)
+    if lengths == (None, None, None):
+        reporter.message("no length is given: one pass over the training text")
     tokenizer = problem.make_tokenizer()
     task = problem.make_task(folder / DATA, tokenizer=tokenizer, begun=False, tell=reporter.message)
     preset = request["preset"]
@@ -162,8 +168,19 @@ def _resolve(settings: Settings, preset: str | None, *, tokenizer: Tokenizer | N
         raise UserError(
             f"{settings.origin(('model', 'special'))}model.special is the tokenizer's: leave it out"
         )
+    if start is not None:
+        _refuse_other_shape(run.model, start.config.model)
     special = special if tokenizer is None else special.model_copy(update={"mask": tokenizer.mask_id})
     return run.model_copy(update={"model": run.model.model_copy(update={"special": special})})
+
+
+def _refuse_other_shape(model: ModelConfig, start: ModelConfig) -> None:
+    """Raise a UserError where a run's model is set to be of another shape than the one that it begins with."""
+    free = ("dropout", "attention_dropout", "activation_dropout", "special")
+    ours, theirs = model.model_dump(exclude=set(free)), start.model_dump(exclude=set(free))
+    for name, value in theirs.items():
+        if ours[name] != value:
+            raise UserError(f"model.{name} is the checkpoint's, which is {json.dumps(value)}: leave it out")
 
 
 def _recipe(settings: Settings, preset: str | None, *, architecture: str) -> tuple[Recipe, Saved | None]:
@@ -174,6 +191,10 @@ def _recipe(settings: Settings, preset: str | None, *, architecture: str) -> tup
     if preset:
         raise UserError(
             "a preset and a checkpoint to begin with: leave the preset out, the checkpoint has its shape"
+        )
+    if given := sorted(settings.get("tokenizer", {})):
+        raise UserError(
+            f"tokenizer.{given[0]}: a run that begins with a checkpoint has its tokenizer: leave it out"
         )
     start = load_start(str(path))
     train = dict(FINE_TUNING)

@@ -13,6 +13,7 @@ from weft.models.encoder import Encoder
 from weft.models.seq2seq import Seq2Seq
 from weft.overrides import validate
 from weft.runs.folder import read_manifest, verify
+from weft.runs.manifest import DamagedError
 from weft.runs.tensors import load_tensors
 from weft.text.tokenizer import Tokenizer
 
@@ -35,7 +36,12 @@ def read_config(folder: Path) -> FolderConfig:
     path = folder / CONFIG
     if not path.exists():
         raise UserError(f"{folder}: the run has not got as far as a model: weft train --resume {folder}")
-    config = json.loads(path.read_text("utf-8"))
+    try:
+        config = json.loads(path.read_bytes())
+    except (ValueError, RecursionError) as error:
+        raise DamagedError(f"{path}: the file is damaged: it is not JSON ({error})") from error
+    if not isinstance(config, dict):
+        raise DamagedError(f"{path}: the file is damaged: it holds no JSON object")
     if config.get("task") not in FOLDERS:
         raise UserError(
             f"{path}: a model for {config.get('task')!r}, which this weft does not know: update weft"

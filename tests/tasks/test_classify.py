@@ -3,6 +3,7 @@
 import gzip
 import json
 import random
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +17,7 @@ from weft.data.sources import Report
 from weft.errors import UserError
 from weft.tasks.classify import Scores, probabilities, score, targets_of
 from weft.tasks.labelled import Labelled, read_labelled
+from weft.tasks.reading import equal_lengths
 
 MODEL = ModelConfig(architecture="encoder", vocabulary=10, width=8, encoder_layers=1, heads=1, feed_forward=8)
 SMALL = {
@@ -270,3 +272,39 @@ def test_class_weights_change_what_is_learned(reviews: Path, tmp_path: Path) -> 
         result = weft.train("classify", train=tmp_path / "rare.tsv", out=out, steps=4, overrides=options)
         losses.append(result.loss)
     assert losses[0] != losses[1]
+
+
+def test_a_checkpoint_keeps_its_shape_and_its_tokenizer(run: Path, reviews: Path, tmp_path: Path) -> None:
+    options = {"train": f"{reviews}/train.tsv", "out": tmp_path / "again", "from_checkpoint": run, "steps": 2}
+    for setting, message in (
+        ({"model.width": 64}, "model.width is the checkpoint's, which is 32: leave it out"),
+        ({"model.encoder_layers": 4}, "model.encoder_layers is the checkpoint's, which is 1: leave it out"),
+        ({"tokenizer.size": 400}, "tokenizer.size: a run that begins with a checkpoint has its tokenizer"),
+    ):
+        with pytest.raises(UserError, match=message):
+            weft.train("classify", overrides=setting, **options)
+        assert not (tmp_path / "again").exists()
+    result = weft.train("classify", overrides={"model.dropout": 0.0, "train.batch_tokens": 256}, **options)
+    assert result.scores["accuracy"] > 0.95  # it goes on from what the checkpoint knows
+    tokenizers = [(folder / "tokenizer.json").read_bytes() for folder in (run, tmp_path / "again")]
+    assert tokenizers[0] == tokenizers[1]
+
+
+def test_too_few_examples_to_hold_some_out(tmp_path: Path) -> None:
+    (tmp_path / "two.tsv").write_text("label\ttext\na\tone\nb\ttwo\n")
+    with pytest.raises(UserError, match="as a label: a classifier needs two labels or more"):
+        weft.train("classify", train=tmp_path / "two.tsv", out=tmp_path / "run", steps=1)
+
+
+def test_texts_of_equal_length_are_read_together_up_to_so_many_tokens() -> None:
+    lengths = [5000, 10, 10, *([1500] * 5)]
+    groups = [rows.tolist() for rows in equal_lengths(lengths, tokens=4096)]
+    assert groups == [[0], [3, 4], [5, 6], [7], [1, 2]]
+
+
+def test_a_damaged_configuration_is_named(run: Path, tmp_path: Path) -> None:
+    shutil.copytree(run, tmp_path / "copy")
+    path = tmp_path / "copy" / "config.json"
+    path.write_bytes(b"[" + path.read_bytes()[1:])
+    with pytest.raises(UserError, match=r"config.json: the file is damaged: it is not JSON"):
+        weft.info(tmp_path / "copy")

@@ -14,6 +14,7 @@ from weft.config import ClassifierConfig, ClassifyConfig, ClassifyRun, HeadName,
 from weft.data.sources import Report
 from weft.errors import UserError
 from weft.models.encoder import Encoder
+from weft.nn.heads import Pooling
 from weft.nn.loss import Loss
 from weft.saved import CONFIG
 from weft.tasks.kept import hold_to_text
@@ -23,7 +24,17 @@ from weft.tasks.task import Batch, Problem, Task, Validation
 from weft.text.encode import Reading, read_texts
 from weft.text.tokenizer import Tokenizer
 
-__all__ = ["Classify", "ClassifyProblem", "Scores", "logits_of", "probabilities", "score", "targets_of"]
+__all__ = [
+    "Classify",
+    "ClassifyProblem",
+    "Scores",
+    "encode",
+    "logits_of",
+    "predict",
+    "probabilities",
+    "score",
+    "targets_of",
+]
 
 HEADS: tuple[HeadName, ...] = ("pooler", "classify")
 BATCH_TOKENS = 4096  # of texts that are read without learning
@@ -62,6 +73,7 @@ class ClassifyProblem(Problem):
         self.train, self.valid = (
             (train, valid) if valid is not None else hold_out(train, share=run.hold_out, seed=run.train.seed)
         )
+        _labels(self.train, run.classify, ", ".join(run.data.train))  # refused where too few are left
         self.labels = _labels(train, run.classify, ", ".join(run.data.train))
 
     def _read(self, specs: Sequence[str], report: Report) -> list[Labelled]:
@@ -108,9 +120,8 @@ class ClassifyProblem(Problem):
         return self.run.classify.kind == "number"
 
     @property
-    def _pooling(self) -> Any:
-        saved = self.beginning.saved
-        return self.run.classify.pooling or ("mean" if saved is None else vars(saved.config)["pooling"])
+    def _pooling(self) -> Pooling:
+        return self.run.classify.pooling or self.beginning.pooling
 
     def make_model(self, model: ModelConfig) -> Encoder:
         return self.beginning.make_model(model, heads=HEADS, labels=len(self.labels), pooling=self._pooling)

@@ -63,6 +63,14 @@ class Beginning:
         self.saved = None if run.from_checkpoint is None else load_start(run.from_checkpoint)
 
     @property
+    def pooling(self) -> Pooling:
+        """How the folder's model makes one vector of a text; the mean, where there is none."""
+        if self.saved is None:
+            return "mean"
+        assert isinstance(self.saved.config, ReaderConfig)
+        return self.saved.config.pooling
+
+    @property
     def family(self) -> str:
         """What a model of this run is to others: what it was, or weft's own."""
         return "weft" if self.saved is None else self.saved.config.family
@@ -121,5 +129,6 @@ def equal_lengths(lengths: Sequence[int], *, tokens: int) -> Iterator[NDArray[np
     """The numbers of texts that can be read together without padding, the longest first, up to so many tokens."""
     order = sorted(range(len(lengths)), key=lambda number: -lengths[number])
     for length, numbers in groupby(order, key=lambda number: lengths[number]):
-        rows = np.array(list(numbers))
-        yield from np.array_split(rows, -(-len(rows) * length // tokens))
+        rows, together = np.array(list(numbers)), max(1, tokens // max(1, length))
+        for start in range(0, len(rows), together):
+            yield rows[start : start + together]

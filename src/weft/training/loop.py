@@ -261,7 +261,8 @@ class Trainer:
                 self.done, seconds=self.pace.elapsed, validation_loss=found.loss, **found.scores
             )
         self.reporter.validation(self.done, found.loss, found.scores, better)
-        if self.without_gain == OVERFITTING:
+        worse = self.best is not None and found.loss > -self.best.minus_loss
+        if self.without_gain == OVERFITTING and worse:
             self.reporter.message(
                 f"no gain in {OVERFITTING} validations: the model begins to learn the training "
                 "text by heart (the best weights are kept)"
