@@ -149,3 +149,10 @@ def test_shapes_are_those_of_the_model(gated: bool) -> None:
             UserError, match=rf"{name} has shape .*, but the configuration says \({value.shape[0]},"
         ):
             check_shapes({name: torch.cat([value, value])}, config)
+
+
+def test_a_value_that_is_no_number_is_read_as_it_is() -> None:
+    fields = [Field("vocab_size", "vocabulary", 8), Field("d_model", "width", 8)]
+    found, problems = read_fields(fields, {"vocab_size": float("nan")})
+    assert found["vocabulary"] != found["vocabulary"]
+    assert (found["width"], problems) == (8, [])

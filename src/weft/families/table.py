@@ -145,10 +145,11 @@ def read_fields(fields: Iterable[Field], theirs: Mapping[str, Any]) -> tuple[dic
             known = ", ".join(json.dumps(name) for name in field.values or ())
             problems.append(f"{field.theirs} = {json.dumps(value)} (known: {known})")
             continue
-        if ours.setdefault(field.ours, read) != read:
+        if field.ours in first and ours[field.ours] != read:
             other = first[field.ours].theirs
             beside = theirs.get(other, first[field.ours].default)
             problems.append(f"{field.theirs} = {json.dumps(value)} beside {other} = {json.dumps(beside)}")
+        ours.setdefault(field.ours, read)
         first.setdefault(field.ours, field)
     return ours, problems
 
