@@ -60,7 +60,7 @@ def prospect(run: RunConfig, trainer: Trainer) -> dict[str, Any]:
     tokens = int(task.lengths.sum())
     parameters = sum(parameter.numel() for parameter in trainer.model.parameters())
     steps = trainer.batches.steps_per_epoch(0)
-    source, target = task.work
+    source, target = _work(task)
     step = estimate_step(
         trainer.model,
         run.model,
@@ -119,8 +119,14 @@ def prepare(folder: Path, *, reporter: Reporter, device: torch.device) -> None:
     update_folder(folder, kind=run.task, files={**saved, **files})
 
 
+def _work(task: Task) -> tuple[int, int]:
+    """The tokens of all training examples that go through the encoder's layers, and through the decoder's, if any."""
+    sides = [int(side) for side in task.lengths.sum(axis=0)]
+    return sides[0], sum(sides[1:])
+
+
 def _choose(task: Task, tokenizer: Tokenizer, *, run: RunConfig, device: torch.device) -> str:
-    source, target = task.work
+    source, target = _work(task)
     return default_preset(
         run.model.architecture,
         source_tokens=source,

@@ -1,11 +1,10 @@
 """`weft classify`: a text, a file, or lines as they come."""
 
-from contextlib import ExitStack
 from pathlib import Path
 
 from cyclopts import App
 
-from weft.cli.lines import line_blocks, open_input, open_output, refuse_existing
+from weft.cli.lines import Lines
 from weft.cli.options import Device, Json, Precision
 from weft.cli.output import to_json
 from weft.cli.problems import warn
@@ -29,9 +28,7 @@ def classify(
     /,
     *,
     pair: str | None = None,
-    input: Path | None = None,  # noqa: A002
-    output: Path | None = None,
-    overwrite: bool = False,
+    lines: Lines | None = None,
     device: Device = None,
     precision: Precision = "auto",
     as_json: Json = False,
@@ -46,55 +43,47 @@ def classify(
         One text, quoted; without it, lines are read from --input or standard input.
     pair
         The second text, where the model reads two. In lines they stand with a tab between.
-    input
-        A file of lines, UTF-8, gzip or not.
-    output
-        Write here instead of to standard output; the file appears when all is done.
-    overwrite
-        Replace --output if it exists.
     """
     from weft.api import load
 
-    if text is not None and input is not None:
-        raise UserError("a text and --input: give one of them")
-    if output is not None:
-        refuse_existing(output, overwrite=overwrite)
+    lines = lines or Lines()
+    lines.check(text)
+    if text is not None and not text.strip():
+        raise UserError("the text is blank: there is nothing to classify")
+    if text is None and pair is not None:
+        raise UserError("--pair goes with a text: in lines the second text stands after a tab")
     classifier = load(run, task="classify", device=device, precision=precision)
     cut = done = 0
-    with ExitStack() as stack:
-        out = stack.enter_context(open_output(output))
-        if text is not None:
-            answers = [classifier.classify(text, pair=pair)]
-            out.write(line_of(text, answers[0], as_json=as_json))
-            cut += answers[0].truncated
-            done = 1
-        else:
-            stream = stack.enter_context(open_input(input))
-            for block in line_blocks(stream, name=str(input or "standard input"), lines=BLOCK):
-                lines = [line for line in block if line.strip()]
-                texts, pairs = split_pairs(lines, pair=classifier.config.pair, done=done)
-                answers = iter(classifier.classify(texts, pair=pairs)) if texts else iter(())
-                for line in block:
-                    answer = next(answers) if line.strip() else None
-                    cut += answer is not None and answer.truncated
-                    out.write("\n" if answer is None else line_of(line, answer, as_json=as_json))
-                out.flush()
-                done += len(block)
+    with lines.open(text, lines=BLOCK) as (blocks, out):
+        for block in blocks:
+            texts, pairs = [line for line in block if line.strip()], None if pair is None else [pair]
+            if text is None and classifier.config.pair:
+                texts, pairs = split_pairs(block, done=done)
+            answers = iter(classifier.classify(texts, pair=pairs) if texts else ())
+            for line in block:
+                answer = next(answers) if line.strip() else None
+                cut += answer is not None and answer.truncated
+                out.write("\n" if answer is None else line_of(line, answer, as_json=as_json))
+            out.flush()
+            done += len(block)
     if cut:
         warn(
-            f"weft: warning: of {cut:,} of {done:,} texts, too long for the model, only the beginning was read"
+            f"weft: warning: {cut:,} of {done:,} texts are too long for the model, which read their beginning"
         )
 
 
-def split_pairs(lines: list[str], *, pair: bool, done: int) -> tuple[list[str], list[str] | None]:
-    """The texts of lines, and the second ones where the model reads two."""
-    if not pair:
-        return lines, None
-    cells = [line.split("\t") for line in lines]
-    for number, each in enumerate(cells, start=done + 1):
-        if len(each) != 2:
-            raise UserError(f"line {number}: {len(each)} texts, where the model reads two with a tab between")
-    return [first for first, _ in cells], [second for _, second in cells]
+def split_pairs(block: list[str], *, done: int) -> tuple[list[str], list[str]]:
+    """The two texts of each line that is not blank; `done` lines came before these."""
+    pairs = []
+    for number, line in enumerate(block, start=done + 1):
+        cells = line.split("\t")
+        if line.strip() and len(cells) != 2:
+            raise UserError(
+                f"line {number}: {len(cells)} texts, where the model reads two with a tab between"
+            )
+        if line.strip():
+            pairs.append(cells)
+    return [first for first, _ in pairs], [second for _, second in pairs]
 
 
 def line_of(text: str, answer: object, *, as_json: bool) -> str:

@@ -4,16 +4,59 @@ import os
 import stat
 import sys
 import tempfile
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Iterable, Iterator
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO, TextIO
+
+from cyclopts import Parameter
 
 from weft.cli.problems import warn
 from weft.data.files import arriving
 from weft.errors import UserError
 
-__all__ = ["line_blocks", "open_input", "open_output", "refuse_existing"]
+__all__ = ["Lines", "line_blocks", "open_input", "open_output", "refuse_existing"]
+
+
+@Parameter(name="*")
+@dataclass(frozen=True, kw_only=True)
+class Lines:
+    """Where texts come from, and where what is said of them goes.
+
+    Parameters
+    ----------
+    input
+        A file of lines, UTF-8, gzip or not.
+    output
+        Write here instead of to standard output; the file appears when all is done.
+    overwrite
+        Replace --output if it exists.
+    """
+
+    input: Path | None = None
+    output: Path | None = None
+    overwrite: bool = False
+
+    def check(self, text: str | None) -> None:
+        """Refuse what cannot work, before a model is loaded."""
+        if text is not None and self.input is not None:
+            raise UserError("a text and --input: give one of them")
+        if self.output is not None:
+            refuse_existing(self.output, overwrite=self.overwrite)
+        if self.input is not None and not self.input.exists():
+            raise UserError(f"{self.input}: no such file")
+
+    @contextmanager
+    def open(self, text: str | None, *, lines: int) -> Iterator[tuple[Iterable[list[str]], TextIO]]:
+        """The one text, or blocks of up to so many lines of the input; and where to write."""
+        with ExitStack() as stack:
+            out = stack.enter_context(open_output(self.output))
+            if text is not None:
+                yield [[text]], out
+                return
+            stream = stack.enter_context(open_input(self.input))
+            yield line_blocks(stream, name=str(self.input or "standard input"), lines=lines), out
 
 
 @contextmanager

@@ -1,16 +1,13 @@
 """`weft tag`: the named entities of a text, of a file, or of lines as they come."""
 
-from collections.abc import Iterable
-from contextlib import ExitStack
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from cyclopts import App
 
-from weft.cli.lines import line_blocks, open_input, open_output, refuse_existing
+from weft.cli.lines import Lines
 from weft.cli.options import Device, Json, Precision
 from weft.cli.output import to_json
-from weft.errors import UserError
 
 if TYPE_CHECKING:
     from weft.pipelines.tagger import Entity
@@ -33,9 +30,7 @@ def tag(
     text: str | None = None,
     /,
     *,
-    input: Path | None = None,  # noqa: A002
-    output: Path | None = None,
-    overwrite: bool = False,
+    lines: Lines | None = None,
     device: Device = None,
     precision: Precision = "auto",
     as_json: Json = False,
@@ -48,34 +43,17 @@ def tag(
         The folder of a model.
     text
         One text, quoted; without it, lines are read from --input or standard input.
-    input
-        A file of lines, UTF-8, gzip or not.
-    output
-        Write here instead of to standard output; the file appears when all is done.
-    overwrite
-        Replace --output if it exists.
     """
     from weft.api import load
 
-    if text is not None and input is not None:
-        raise UserError("a text and --input: give one of them")
-    if output is not None:
-        refuse_existing(output, overwrite=overwrite)
-    if input is not None and not input.exists():
-        raise UserError(f"{input}: no such file")
+    lines = lines or Lines()
+    lines.check(text)
     tagger = load(run, task="tag", device=device, precision=precision)
-    with ExitStack() as stack:
-        out = stack.enter_context(open_output(output))
-        if text is not None:
-            blocks: Iterable[list[str]] = [[text]]
-        else:
-            stream = stack.enter_context(open_input(input))
-            blocks = line_blocks(stream, name=str(input or "standard input"), lines=BLOCK)
-        done = 0
+    done = 0
+    with lines.open(text, lines=BLOCK) as (blocks, out):
         for block in blocks:
-            for number, (each, entities) in enumerate(
-                zip(block, tagger.tag(block), strict=True), start=done + 1
-            ):
+            found = zip(block, tagger.tag(block), strict=True)
+            for number, (each, entities) in enumerate(found, start=done + 1):
                 out.write(lines_of(each, entities, number=number, as_json=as_json))
             out.flush()
             done += len(block)

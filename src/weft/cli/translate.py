@@ -1,13 +1,11 @@
 """`weft translate`: a text, a file, or lines as they come."""
 
-from collections.abc import Iterable
-from contextlib import ExitStack
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TextIO
 
 from cyclopts import App
 
-from weft.cli.lines import line_blocks, open_input, open_output, refuse_existing
+from weft.cli.lines import Lines
 from weft.cli.options import Device, From, Json, Precision, Search, To
 from weft.cli.output import to_json
 from weft.cli.problems import warn
@@ -34,9 +32,7 @@ def translate(
     text: str | None = None,
     /,
     *,
-    input: Path | None = None,  # noqa: A002
-    output: Path | None = None,
-    overwrite: bool = False,
+    lines: Lines | None = None,
     from_language: From = None,
     to_language: To = None,
     search: Search | None = None,
@@ -53,36 +49,20 @@ def translate(
         The folder of a model.
     text
         One text, quoted; without it, lines are read from --input or standard input.
-    input
-        A file of lines, UTF-8, gzip or not.
-    output
-        Write here instead of to standard output; the file appears when all is done.
-    overwrite
-        Replace --output if it exists.
     truncate
         Cut a source that is longer than the model takes.
     """
     from weft.api import load
 
-    if text is not None and input is not None:
-        raise UserError("a text and --input: give one of them")
-    if output is not None:
-        refuse_existing(output, overwrite=overwrite)
-    if input is not None and not input.exists():
-        raise UserError(f"{input}: no such file")
+    lines = lines or Lines()
+    lines.check(text)
     translator = load(run, task="translate", device=device, precision=precision)
     search = search or Search()
     options: dict[str, Any] = {"from_language": from_language, "to_language": to_language}
     options |= {"truncate": truncate, **search.keywords()}
     numbered = search.nbest > 1
-    with ExitStack() as stack:
-        out = stack.enter_context(open_output(output))
-        if text is not None:
-            blocks: Iterable[list[str]] = [[text]]
-        else:
-            stream = stack.enter_context(open_input(input))
-            blocks = line_blocks(stream, name=str(input or "standard input"), lines=BLOCK)
-        done, long = 0, list[int]()
+    done, long = 0, list[int]()
+    with lines.open(text, lines=BLOCK) as (blocks, out):
         for block in blocks:
             answers = translator.translate(block, nbest=search.nbest, **options)
             if text is not None and any(found.refused for found in answers[0]):

@@ -8,7 +8,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from weft.errors import UserError
 
-__all__ = ["BatchPlan", "collate"]
+__all__ = ["BatchPlan", "collate", "spread"]
 
 Rows = NDArray[np.int64]
 
@@ -119,6 +119,15 @@ def collate(sequences: Sequence[ArrayLike], *, pad_id: int) -> NDArray[np.int64]
     for row, array in zip(batch, arrays, strict=True):
         row[: len(array)] = array
     return batch
+
+
+def spread(size: int, *, count: int) -> Rows:
+    """`count` of the numbers below `size`, evenly spread, or all where they are fewer.
+
+    >>> spread(9, count=3).tolist(), spread(2, count=3).tolist()
+    ([0, 4, 8], [0, 1])
+    """
+    return np.linspace(0, size - 1, min(count, size)).astype(np.int64)
 
 
 def _fitting(longest: Rows, *, start: int, budget: int) -> int:

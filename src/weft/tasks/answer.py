@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Sequence
 from copy import deepcopy
+from functools import cached_property
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -11,6 +12,7 @@ from numpy.typing import NDArray
 from torch import nn
 
 from weft.config import AnswererConfig, AnswerRun, HeadName, ModelConfig, RunConfig
+from weft.data.batches import spread
 from weft.data.sources import Report
 from weft.data.squad import Question, leave_out, read_squad
 from weft.errors import UserError
@@ -100,10 +102,7 @@ class AnswerProblem(Problem):
     def make_task(
         self, folder: Path, *, tokenizer: Tokenizer, begun: bool, tell: Callable[[str], None]
     ) -> "Answer":
-        # Without their places: files may be moved.
-        examples = [question[:-1] for question in (*self.train, *self.valid)]
-        names = [*self.run.data.train, *self.run.data.valid]
-        hold_to_text(folder, examples, names=names, begun=begun)
+        hold_to_text(folder, (*self.train, *self.valid), data=self.run.data, begun=begun)
         return Answer(self, tokenizer=tokenizer)
 
     def describe(self, model: ModelConfig) -> AnswererConfig:
@@ -141,18 +140,14 @@ class Answer(Task):
         if not self.rows:
             names = ", ".join(run.data.train)
             raise UserError("; ".join([f"{names}: not a single question to learn from", *self.left_out]))
-        places = np.linspace(0, len(problem.valid) - 1, min(len(problem.valid), HELD_OUT)).astype(np.int64)
+        places = spread(len(problem.valid), count=HELD_OUT)
         valid = [problem.valid[place] for place in places]
         self.valid = read_questions(valid, tokenizer, self.described, report=self.reports[HELD])
         self.held_rows = [row for asked in self.valid for row in _rows(asked)]
 
-    @property
-    def lengths(self) -> NDArray[np.int64]:
+    @cached_property
+    def lengths(self) -> NDArray[np.int64]:  # asked for at each step
         return np.array([[len(row.window.ids)] for row in self.rows], dtype=np.int64)
-
-    @property
-    def work(self) -> tuple[int, int]:
-        return int(self.lengths.sum()), 0
 
     @property
     def facts(self) -> dict[str, Any]:

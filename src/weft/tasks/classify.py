@@ -1,6 +1,7 @@
 """Classification: one label for a text or a pair of texts, several, or a number."""
 
 from collections.abc import Callable, Sequence
+from functools import cached_property
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -90,10 +91,7 @@ class ClassifyProblem(Problem):
     def make_task(
         self, folder: Path, *, tokenizer: Tokenizer, begun: bool, tell: Callable[[str], None]
     ) -> "Classify":
-        # Without their places: files may be moved.
-        examples = [example[:-1] for example in (*self.train, *self.valid)]
-        names = [*self.run.data.train, *self.run.data.valid]
-        hold_to_text(folder, examples, names=names, begun=begun)
+        hold_to_text(folder, (*self.train, *self.valid), data=self.run.data, begun=begun)
         if not begun:
             for line in self.report.lines():
                 tell(line)
@@ -153,13 +151,9 @@ class Classify(Task):
             counts.sum() / (np.count_nonzero(counts) * np.maximum(counts, 1)), dtype=torch.float32
         )
 
-    @property
-    def lengths(self) -> NDArray[np.int64]:
+    @cached_property
+    def lengths(self) -> NDArray[np.int64]:  # asked for at each step
         return np.array([[len(reading.ids)] for reading in self.train])
-
-    @property
-    def work(self) -> tuple[int, int]:
-        return int(self.lengths.sum()), 0
 
     @property
     def facts(self) -> dict[str, Any]:

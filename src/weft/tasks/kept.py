@@ -6,6 +6,7 @@ import shutil
 from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 
+from weft.config import DataConfig
 from weft.data.sources import Example, Report
 from weft.data.store import TokenStore, build_store, open_store
 from weft.errors import UserError
@@ -55,18 +56,21 @@ def keep_tokens(
 
 
 def hold_to_text(
-    folder: Path, examples: Iterable[Sequence[object]], *, names: Sequence[str], begun: bool
+    folder: Path, examples: Iterable[Sequence[object]], *, data: DataConfig, begun: bool
 ) -> None:
-    """Remember the examples that a run begins with; a UserError where it has `begun` with others."""
+    """Remember the examples that a run begins with; a UserError where it has `begun` with others.
+
+    The last thing in each is its place, which does not count: files may be moved.
+    """
     text = hashlib.sha256()
-    for example in examples:
+    for *example, _ in examples:
         text.update(json.dumps(example).encode())
     path = folder / MARK
     if not begun:
         folder.mkdir(parents=True, exist_ok=True)
         path.write_text(text.hexdigest(), encoding="utf-8")
     elif path.read_text(encoding="utf-8") != text.hexdigest():
-        raise _another_text(names)
+        raise _another_text([*data.train, *data.valid])
 
 
 def _another_text(names: Sequence[str]) -> UserError:

@@ -13,7 +13,7 @@ from torch import nn
 from torch.nn import functional
 
 from weft.config import FillerConfig, HeadName, MaskedConfig, MaskedRun, ModelConfig, RunConfig
-from weft.data.batches import collate
+from weft.data.batches import collate, spread
 from weft.data.files import File, at_home
 from weft.data.formats import FORMATS
 from weft.data.packing import FIELD, Rows, around, find_documents, hold_out_tokens, pack, pair_up
@@ -154,7 +154,7 @@ class MaskedLM(Task):
         self.smoothing = smoothing
         self.documents = documents
         self.given = given
-        self.measured = np.unique(np.linspace(0, len(valid) - 1, min(len(valid), HELD_OUT)).astype(np.int64))
+        self.measured = spread(len(valid), count=HELD_OUT)
         if not len(train):
             raise UserError("not a single line of text to learn from")
 
@@ -217,10 +217,6 @@ class MaskedLM(Task):
     def count(self, batch: Batch) -> dict[str, int]:
         counts = {"masked": len(batch["labels"])}
         return counts | ({"next": len(batch["second"])} if "second" in batch else {})
-
-    @property
-    def work(self) -> tuple[int, int]:
-        return int(self.lengths.sum()), 0
 
     @property
     def facts(self) -> dict[str, Any]:

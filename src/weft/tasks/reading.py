@@ -3,6 +3,7 @@
 from collections.abc import Iterable, Iterator, Sequence
 from functools import cache
 from itertools import groupby
+from pathlib import Path
 from typing import TypeVar
 
 import numpy as np
@@ -44,15 +45,19 @@ ANSWERS = (
 )  # heads that answer one question, and are learned anew for another
 
 
-@cache
 def load_start(path: str) -> Saved:
     """The encoder in a folder, weft's or Hugging Face's, that a run begins with."""
-    saved = load_any(at_home(path))
+    saved = _load_once(at_home(path).resolve())
     if not isinstance(saved.config, ReaderConfig) or not isinstance(saved.tokenizer, Tokenizer):
         raise UserError(
             f"{path}: a model for the task {saved.config.task}, where an encoder is needed to begin with"
         )
     return saved
+
+
+@cache
+def _load_once(folder: Path) -> Saved:
+    return load_any(folder)
 
 
 class Beginning:

@@ -1,6 +1,7 @@
 """Named entities: a tag for each word, and no tag where it may not stand."""
 
 from collections.abc import Callable, Sequence
+from functools import cached_property
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -11,6 +12,7 @@ from torch import nn
 from torch.nn import functional
 
 from weft.config import HeadName, ModelConfig, RunConfig, TaggerConfig, TagRun
+from weft.data.batches import spread
 from weft.errors import UserError
 from weft.models.encoder import Encoder
 from weft.nn.loss import Loss
@@ -81,10 +83,7 @@ class TagProblem(Problem):
     def make_task(
         self, folder: Path, *, tokenizer: Tokenizer, begun: bool, tell: Callable[[str], None]
     ) -> "Tag":
-        # Without their places: files may be moved.
-        examples = [sentence[:-1] for sentence in (*self.train, *self.valid)]
-        names = [*self.run.data.train, *self.run.data.valid]
-        hold_to_text(folder, examples, names=names, begun=begun)
+        hold_to_text(folder, (*self.train, *self.valid), data=self.run.data, begun=begun)
         return Tag(self, tokenizer=tokenizer)
 
     def describe(self, model: ModelConfig) -> TaggerConfig:
@@ -107,7 +106,7 @@ class Tag(Task):
         self.rows = self._rows(problem.train, train)
         if not self.rows:
             raise UserError(f"{', '.join(problem.run.data.train)}: the tokenizer knows none of the words")
-        places = np.linspace(0, len(problem.valid) - 1, min(len(problem.valid), HELD_OUT)).astype(np.int64)
+        places = spread(len(problem.valid), count=HELD_OUT)
         for sentence in problem.valid:
             self.tags.numbers(sentence)  # those that are not measured on the way too have to be known
         self.valid = [problem.valid[place] for place in places]
@@ -124,13 +123,9 @@ class Tag(Task):
             rows += [Row(window, labels[window.words], sentence.place) for window in each.windows]
         return rows
 
-    @property
-    def lengths(self) -> NDArray[np.int64]:
+    @cached_property
+    def lengths(self) -> NDArray[np.int64]:  # asked for at each step
         return np.array([[len(row.window.reading.ids)] for row in self.rows], dtype=np.int64)
-
-    @property
-    def work(self) -> tuple[int, int]:
-        return int(self.lengths.sum()), 0
 
     @property
     def facts(self) -> dict[str, Any]:

@@ -107,11 +107,6 @@ class Task(ABC):
 
     @property
     @abstractmethod
-    def work(self) -> tuple[int, int]:
-        """The tokens of all training examples that go through the encoder's layers, and through the decoder's."""
-
-    @property
-    @abstractmethod
     def facts(self) -> dict[str, Any]:
         """What there is to learn from, to be read."""
 

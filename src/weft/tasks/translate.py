@@ -12,7 +12,7 @@ from sacrebleu.metrics.chrf import CHRF
 from torch import Tensor, nn
 
 from weft.config import SpecialTokens, TranslateConfig
-from weft.data.batches import collate
+from weft.data.batches import collate, spread
 from weft.data.store import TokenStore
 from weft.errors import UserError, suggest
 from weft.generate import SearchConfig, generate
@@ -242,11 +242,6 @@ class Translate(Task):
         return counts
 
     @property
-    def work(self) -> tuple[int, int]:
-        source, target = self.train.lengths.sum(axis=0)
-        return int(source), int(target)
-
-    @property
     def facts(self) -> dict[str, Any]:
         there = len(self.valid.lengths) if self.valid else 0
         some = self.held_out < there
@@ -256,7 +251,7 @@ class Translate(Task):
             "held out": f"{self.held_out:,} of {there:,} pairs, evenly spread"
             if some
             else f"{there:,} pairs",
-            "tokens": sum(self.work),
+            "tokens": int(self.lengths.sum()),
         }
 
     @property
@@ -280,7 +275,7 @@ class Translate(Task):
         if self.valid is None or not self.held_out:
             return None
         assert isinstance(model, Seq2Seq)
-        used = _spread(len(self.valid.lengths), count=self.held_out)
+        used = spread(len(self.valid.lengths), count=self.held_out)
         lengths = self.valid.lengths[used]
         order = used[np.lexsort(lengths.T)]
         total, count = 0.0, 0
@@ -289,7 +284,7 @@ class Translate(Task):
                 batch = self.to(self._collate(self.valid, rows), model.device)
                 loss = self.loss(model, batch, smoothing=0.0)["translation"]
                 total, count = total + float(loss.total), count + loss.count
-        rows = used[_spread(len(used), count=min(scored, len(used)))]
+        rows = used[spread(len(used), count=min(scored, len(used)))]
         return Validation(total / count, self._scores(model, self.valid, rows) if len(rows) else {})
 
     def settle(self, model: nn.Module) -> dict[str, bytes]:
@@ -303,8 +298,3 @@ class Translate(Task):
         found = generate(model, sources, search, batch_tokens=VALIDATION_TOKENS)
         translations = self.tokenizer.decode([hypotheses[0].tokens for hypotheses in found])
         return {"bleu": score(translations, [table.reference(row) for row in rows]).bleu}
-
-
-def _spread(size: int, *, count: int) -> NDArray[np.int64]:
-    """`count` of the numbers below `size`, evenly spread."""
-    return np.linspace(0, size - 1, count).astype(np.int64)
