@@ -4,6 +4,7 @@ import gzip
 import json
 import random
 import shutil
+from collections import Counter
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +18,7 @@ from weft.data.sources import Report
 from weft.errors import UserError
 from weft.tasks.classify import Scores, probabilities, score, targets_of
 from weft.tasks.labelled import Labelled, read_labelled
-from weft.tasks.reading import equal_lengths
+from weft.tasks.reading import equal_lengths, hold_out
 
 MODEL = ModelConfig(architecture="encoder", vocabulary=10, width=8, encoder_layers=1, heads=1, feed_forward=8)
 SMALL = {
@@ -290,10 +291,44 @@ def test_a_checkpoint_keeps_its_shape_and_its_tokenizer(run: Path, reviews: Path
     assert tokenizers[0] == tokenizers[1]
 
 
-def test_too_few_examples_to_hold_some_out(tmp_path: Path) -> None:
-    (tmp_path / "two.tsv").write_text("label\ttext\na\tone\nb\ttwo\n")
-    with pytest.raises(UserError, match="as a label: a classifier needs two labels or more"):
-        weft.train("classify", train=tmp_path / "two.tsv", out=tmp_path / "run", steps=1)
+@pytest.mark.parametrize(
+    ("rows", "kind"), [("a\tone\nb\ttwo\n", "single"), ("a,b\tone\n", "multiple"), ("5\tone\n", "number")]
+)
+def test_too_few_examples_to_hold_some_out(rows: str, kind: str, tmp_path: Path) -> None:
+    (tmp_path / "few.tsv").write_text(f"label\ttext\n{rows}")
+    with pytest.raises(
+        UserError, match="few.tsv: too few texts to hold any out and keep one of each label: name"
+    ):
+        weft.train("classify", train=tmp_path / "few.tsv", out=tmp_path / "run", steps=1, kind=kind)
+    assert not (tmp_path / "run").exists()
+
+
+def test_what_is_held_out_has_the_labels_in_proportion() -> None:
+    labels = [("common",)] * 150 + [("middle",)] * 30 + [("rare",)] * 2 + [("once",)]
+    examples = list(enumerate(label for (label,) in labels))
+    for seed in range(20):
+        kept, held = hold_out(examples, share=0.1, seed=seed, labels=labels)
+        assert (kept, held) == hold_out(examples, share=0.1, seed=seed, labels=labels)
+        assert sorted(kept + held) == examples
+        counts = Counter(label for _, label in held)
+        assert len(held) == 18
+        assert 14 <= counts["common"] <= 16
+        assert 2 <= counts["middle"] <= 4
+        assert counts["rare"] <= 1
+        assert counts["once"] == 0
+    drawn = {tuple(hold_out(examples, share=0.1, seed=seed, labels=labels)[1]) for seed in range(20)}
+    assert len(drawn) == 20
+
+
+def test_every_label_of_several_stays_to_be_learned() -> None:
+    chance = random.Random(0)
+    labels = [tuple(sorted(chance.sample("abcdefgh", chance.randint(0, 3)))) for _ in range(60)]
+    for seed in range(20):
+        kept, held = hold_out(labels, share=0.5, seed=seed, labels=labels)
+        assert len(held) == 30
+        assert {label for each in kept for label in each} == set("abcdefgh")
+    kept, held = hold_out(["x", "y"], share=0.9, seed=0, labels=[("a",), ("b",)])
+    assert (kept, held) == (["x", "y"], [])
 
 
 def test_texts_of_equal_length_are_read_together_up_to_so_many_tokens() -> None:

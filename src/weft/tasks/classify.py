@@ -71,11 +71,19 @@ class ClassifyProblem(Problem):
         train = self._read(run.data.train, self.report)
         valid = self._read(run.data.valid, held) if run.data.valid else None
         self.given = valid is not None
-        self.train, self.valid = (
-            (train, valid) if valid is not None else hold_out(train, share=run.hold_out, seed=run.train.seed)
-        )
-        _labels(self.train, run.classify, ", ".join(run.data.train))  # refused where too few are left
         self.labels = _labels(train, run.classify, ", ".join(run.data.train))
+        self.train, self.valid = self._hold_out(train) if valid is None else (train, valid)
+
+    def _hold_out(self, train: list[Labelled]) -> tuple[list[Labelled], list[Labelled]]:
+        """The training texts and those held out, which have all labels in proportion."""
+        labels = None if self._is_number else [example.labels for example in train]
+        kept, held = hold_out(train, share=self.run.hold_out, seed=self.run.train.seed, labels=labels)
+        if not held or not kept:
+            raise UserError(
+                f"{', '.join(self.run.data.train)}: too few texts to hold any out and keep one of each label: name others "
+                "with --valid"
+            )
+        return kept, held
 
     def _read(self, specs: Sequence[str], report: Report) -> list[Labelled]:
         return read_labelled(specs, self.run.classify, columns=self.run.data.columns, report=report)

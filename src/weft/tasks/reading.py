@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from weft.config import HeadName, ModelConfig, ReaderConfig, ReadingRun
-from weft.data.batches import collate
+from weft.data.batches import collate, spread
 from weft.data.files import at_home
 from weft.errors import UserError
 from weft.exchange import load_any
@@ -103,15 +103,34 @@ class Beginning:
         return model
 
 
-def hold_out(examples: Sequence[Example], *, share: float, seed: int) -> tuple[list[Example], list[Example]]:
-    """The examples without a share of them, and that share: drawn by the seed, at least one, in their order."""
+def hold_out(
+    examples: Sequence[Example], *, share: float, seed: int, labels: Sequence[Sequence[str]] | None = None
+) -> tuple[list[Example], list[Example]]:
+    """The examples without a share of them, and that share: drawn by the seed, at least one, in their order.
+
+    With the `labels` of each example, every label has its part in the share as far as that goes, and keeps an example at
+    the least: fewer are held out where that asks for it, and none where every example is some label's last.
+    """
     generator = torch.Generator().manual_seed(seed)
+    order = torch.randperm(len(examples), generator=generator).tolist()
     count = max(1, round(share * len(examples)))
-    held = set(torch.randperm(len(examples), generator=generator)[:count].tolist())
+    held = set(order[:count] if labels is None else _evenly(order, labels, count=count))
     return (
         [example for number, example in enumerate(examples) if number not in held],
         [example for number, example in enumerate(examples) if number in held],
     )
+
+
+def _evenly(order: Sequence[int], labels: Sequence[Sequence[str]], *, count: int) -> list[int]:
+    """Up to `count` of the numbers, evenly spread over their labels, but none that is the first with one of its labels."""
+    seen: set[str] = set()
+    free = []
+    for number in order:
+        if seen.issuperset(labels[number]):
+            free.append(number)
+        seen.update(labels[number])
+    free.sort(key=lambda number: tuple(labels[number]))  # equals stay in the order drawn
+    return [free[place] for place in spread(len(free), count=count)]
 
 
 def collate_readings(readings: Sequence[Reading], *, pad: int) -> Batch:
