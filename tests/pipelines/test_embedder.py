@@ -6,10 +6,21 @@ import numpy as np
 import pytest
 import torch
 
-from weft.config import EncoderConfig, FillerConfig, ModelConfig
+from weft.config import (
+    AnswererConfig,
+    ClassifierConfig,
+    EncoderConfig,
+    FillerConfig,
+    ModelConfig,
+    TaggerConfig,
+)
 from weft.errors import UserError
 from weft.models.encoder import Encoder
-from weft.pipelines.embedder import Embedder, embed
+from weft.pipelines.answerer import Answerer
+from weft.pipelines.classifier import Classifier
+from weft.pipelines.embedder import Embedder
+from weft.pipelines.filler import Filler
+from weft.pipelines.tagger import Tagger
 from weft.tasks.masking import MASK
 from weft.text.training import train_tokenizer
 
@@ -105,9 +116,27 @@ def test_what_is_no_text_is_refused() -> None:
         embedder().embed(["dog", None])  # type: ignore[list-item]
 
 
-def test_any_encoder_gives_vectors() -> None:
-    it = embedder(pooling="mean")
-    config = FillerConfig(model=it.config.model, heads=("masked",), pooling="mean")
-    found = embed(["dog"], model=it.model, tokenizer=it.tokenizer, config=config, truncate=False)
-    np.testing.assert_array_equal(found, it.embed(["dog"]))
-    assert np.linalg.norm(found) == pytest.approx(1)
+LABELS = {"labels": ("O", "B-PER")}
+
+
+@pytest.mark.parametrize(
+    ("kind", "config", "more"),
+    [
+        (Filler, FillerConfig, {"heads": ("masked",)}),
+        (Classifier, ClassifierConfig, {"heads": ("pooler", "classify"), **LABELS}),
+        (Tagger, TaggerConfig, {"heads": ("tag",), **LABELS}),
+        (Answerer, AnswererConfig, {"heads": ("answer",)}),
+    ],
+)
+@pytest.mark.parametrize("pooling", ["first", "mean"])
+def test_any_encoder_gives_vectors(kind: Any, config: Any, more: dict[str, Any], pooling: Any) -> None:
+    it = embedder(pooling=pooling)
+    described = config(model=it.config.model, pooling=pooling, **more)
+    encoder = Encoder(described.model, heads=described.heads, labels=described.outputs)
+    encoder.load_state_dict({**encoder.state_dict(), **it.model.state_dict()})
+    reader = kind(described, model=encoder, tokenizer=it.tokenizer)
+    every = texts(5)
+    np.testing.assert_array_equal(reader.embed(every), it.embed(every))
+    np.testing.assert_array_equal(reader.embed(every[0]), it.embed(every)[0])
+    with pytest.raises(UserError, match="43 tokens, more than the 32"):
+        reader.embed("green" + " dog" * 40)

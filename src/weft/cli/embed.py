@@ -56,6 +56,8 @@ def embed(
         Of a text that is longer than the model takes, read the beginning alone.
     """
     from weft.api import load
+    from weft.config import ReaderConfig
+    from weft.saved import read_config
 
     if texts and input is not None:
         raise UserError("texts and --input: give one of them")
@@ -63,9 +65,10 @@ def embed(
         raise UserError("nowhere to write to: name a file with --out, or give two texts or more to compare")
     if out is not None:
         refuse_existing(out, overwrite=overwrite)
-    model = load(run, device=device, precision=precision)
-    if not hasattr(model, "embed"):
-        raise UserError(f"{run}: a model for the task {model.config.task}, which has no vectors for texts")
+    if not isinstance(config := read_config(run), ReaderConfig):
+        raise UserError(f"{run}: a model for the task {config.task}, which has no vectors for texts")
+    # Vectors lie close together: their last digits count, whatever the model is for.
+    model = load(run, device=device, precision="float32" if precision == "auto" else precision)
     vectors = model.embed(texts, truncate=truncate) if texts else read(model, input, truncate=truncate)
     if out is not None:
         save(vectors, out)

@@ -8,6 +8,7 @@ from typing import NamedTuple, overload
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
 from weft.config import AnswererConfig
@@ -17,6 +18,7 @@ from weft.errors import UserError
 from weft.inspect import Inspected, Question, Text, inspect_reading
 from weft.models.encoder import Encoder
 from weft.nn.inference import Precision
+from weft.pipelines.embedder import embed
 from weft.pipelines.texts import checked_texts, kind_of
 from weft.tasks.answer import read_questions
 from weft.tasks.passages import (
@@ -188,6 +190,10 @@ class Answerer:
             facts=facts,
             out=out,
         )
+
+    def embed(self, text: str | Sequence[str], *, truncate: bool = False) -> NDArray[np.float32]:
+        """Texts as vectors, see `Embedder.embed`."""
+        return embed(text, model=self.model, tokenizer=self.tokenizer, config=self.config, truncate=truncate)
 
     def _place(self, passage: Passage, answer: Answer) -> tuple[int, int, int]:
         """The window that an answer scored best in, with its first and last token there; or in which none scored worst."""

@@ -5,6 +5,8 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, NamedTuple, overload
 
+import numpy as np
+from numpy.typing import NDArray
 from torch import Tensor
 
 from weft.config import ClassifierConfig, ClassifyConfig
@@ -14,6 +16,7 @@ from weft.inspect import Inspected, Question, Text, inspect_reading, log_odds
 from weft.models.encoder import Encoder
 from weft.nn.inference import Precision
 from weft.overrides import validate
+from weft.pipelines.embedder import embed
 from weft.pipelines.texts import checked_texts, kind_of
 from weft.tasks.classify import encode, predict, probabilities, score, targets_of
 from weft.tasks.labelled import Labelled, read_labelled
@@ -131,6 +134,10 @@ class Classifier:
             facts=facts,
             out=out,
         )
+
+    def embed(self, text: str | Sequence[str], *, truncate: bool = False) -> NDArray[np.float32]:
+        """Texts as vectors, see `Embedder.embed`."""
+        return embed(text, model=self.model, tokenizer=self.tokenizer, config=self.config, truncate=truncate)
 
     def _question(self, label: str | None) -> Question:
         """What speaks for a label: its log-odds, of which its probability is made; or a number itself."""

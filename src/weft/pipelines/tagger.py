@@ -5,6 +5,8 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import NamedTuple, overload
 
+import numpy as np
+from numpy.typing import NDArray
 from torch import Tensor
 
 from weft.config import TaggerConfig
@@ -12,6 +14,7 @@ from weft.errors import UserError
 from weft.inspect import Inspected, Question, Text, inspect_reading, log_odds
 from weft.models.encoder import Encoder
 from weft.nn.inference import Precision
+from weft.pipelines.embedder import embed
 from weft.pipelines.texts import checked_texts, kind_of
 from weft.tasks.entities import Scheme, Sentence, read_tagged, split_words
 from weft.tasks.tags import Found, TagSet, score
@@ -158,6 +161,10 @@ class Tagger:
             facts={},
             out=out,
         )
+
+    def embed(self, text: str | Sequence[str], *, truncate: bool = False) -> NDArray[np.float32]:
+        """Texts as vectors, see `Embedder.embed`."""
+        return embed(text, model=self.model, tokenizer=self.tokenizer, config=self.config, truncate=truncate)
 
     def _question(self, entity: Entity, places: Sequence[int]) -> Question:
         """What speaks for an entity: the log-odds of its label, B or I, averaged over its words."""

@@ -111,6 +111,7 @@ class AnswerProblem(Problem):
             family=self.beginning.family,
             model=model,
             heads=HEADS,
+            pooling=self.beginning.pooling,
             length=answer.length,
             stride=answer.stride,
             longest=answer.longest,

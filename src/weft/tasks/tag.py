@@ -87,7 +87,13 @@ class TagProblem(Problem):
         return Tag(self, tokenizer=tokenizer)
 
     def describe(self, model: ModelConfig) -> TaggerConfig:
-        return TaggerConfig(family=self.beginning.family, model=model, heads=HEADS, labels=self.labels)
+        return TaggerConfig(
+            family=self.beginning.family,
+            model=model,
+            heads=HEADS,
+            labels=self.labels,
+            pooling=self.beginning.pooling,
+        )
 
     def make_model(self, model: ModelConfig) -> Encoder:
         return self.beginning.make_model(model, heads=HEADS, labels=len(self.labels), pooling="first")
