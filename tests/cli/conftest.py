@@ -2,14 +2,22 @@
 
 import sys
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from types import ModuleType, SimpleNamespace
 from typing import Any, NamedTuple
 
 import pytest
+import torch
 
 from weft.cli import main
+from weft.config import FOLDERS
 from weft.errors import UserError
+from weft.runs.folder import write_folder
+from weft.runs.tensors import MODEL, save_tensors
+from weft.saved import CONFIG, make_model
+from weft.text.training import train_tokenizer
 
 
 class Translation(NamedTuple):
@@ -123,6 +131,7 @@ def calls(monkeypatch: pytest.MonkeyPatch) -> list[SimpleNamespace]:
         export_model=record("export_model", lambda *_, **__: None),
     )
     monkeypatch.setitem(sys.modules, "weft.api", api)
+    monkeypatch.setattr("weft.saved.read_config", lambda _: Translator.config)
     return kept
 
 
@@ -159,3 +168,42 @@ def small_corpus(monkeypatch: pytest.MonkeyPatch) -> None:
                 )
 
     monkeypatch.setattr("weft.cli.demo.write_corpus", write)
+
+
+@pytest.fixture
+def command(capfd: pytest.CaptureFixture[str]) -> Callable[..., Ran]:
+    """Run one command in this process, in front of weft itself."""
+
+    def run(*arguments: object) -> Ran:
+        status = main([str(argument) for argument in arguments])
+        return Ran(status, *capfd.readouterr())
+
+    return run
+
+
+HEADS = {"classify": ("pooler", "classify"), "tag": ("tag",), "answer": ("answer",), "embed": ()}
+
+
+@pytest.fixture
+def saved(tmp_path: Path) -> Callable[..., Path]:
+    """Write the folder of a small model for a task, its weights random."""
+
+    def write(task: str, **fields: Any) -> Path:
+        tokenizer = train_tokenizer(["dog cat runs sleeps"], kind="words", size=20)
+        shape = {"width": 16, "heads": 2, "feed_forward": 16, "encoder_layers": 1, "max_length": 24}
+        model = {"architecture": "encoder", "vocabulary": tokenizer.vocab_size, **shape}
+        labels = ("O", "B-PER") if task in ("classify", "tag") else ()
+        given = {"model": model, "heads": HEADS[task], "labels": labels, "pooling": "mean"}
+        config = FOLDERS[task].model_validate({**given, **fields})
+        torch.manual_seed(0)
+        files: dict[str, Any] = {
+            CONFIG: config.model_dump_json().encode(),
+            MODEL: partial(save_tensors, tensors=make_model(config).state_dict()),
+        }
+        with TemporaryDirectory() as aside:
+            tokenizer.save(Path(aside))
+            files |= {path.name: path.read_bytes() for path in Path(aside).iterdir()}
+        write_folder(tmp_path / "run", kind=task, files=files)
+        return tmp_path / "run"
+
+    return write

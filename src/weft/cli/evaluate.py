@@ -8,6 +8,7 @@ from cyclopts import App, Parameter
 from weft.cli.options import Device, From, Json, Precision, To
 from weft.cli.output import print_facts, print_json, print_table
 from weft.cli.problems import warn
+from weft.config import ClassifierConfig, FolderConfig
 from weft.errors import UserError
 
 __all__ = ["app"]
@@ -17,14 +18,16 @@ app = App(name="evaluate")
 # What each task's measuring takes besides the data.
 OPTIONS = {
     "translate": ("from_language", "to_language", "columns", "beams"),
-    "classify": ("columns", "text_column", "label_column"),
+    "classify": ("columns", "text_column", "pair_column", "label_column", "label_until"),
 }
 NAMES = {
     "from_language": "--from",
     "to_language": "--to",
     "columns": "--columns",
     "text_column": "--text-column",
+    "pair_column": "--pair-column",
     "label_column": "--label-column",
+    "label_until": "--label-until",
     "beams": "--beam",
 }
 
@@ -39,7 +42,11 @@ def evaluate(
     to_language: To = None,
     columns: Annotated[str | None, Parameter(help="Names for a table's columns, in their order.")] = None,
     text_column: Annotated[str | None, Parameter(help="A classifier's text, if not where it was.")] = None,
-    label_column: Annotated[str | None, Parameter(help="A classifier's label, if not where it was.")] = None,
+    pair_column: Annotated[str | None, Parameter(help="The second text of a pair, likewise.")] = None,
+    label_column: Annotated[str | None, Parameter(help="A classifier's label, likewise.")] = None,
+    label_until: Annotated[
+        str | None, Parameter(help="Lines whose label is the first word, up to this, as in training.")
+    ] = None,
     beam: Annotated[int | None, Parameter(help="How many hypotheses to keep: 1 is greedy.")] = None,
     device: Device = None,
     precision: Precision = "auto",
@@ -55,21 +62,21 @@ def evaluate(
         The folder of a model.
     """
     from weft.api import load
+    from weft.saved import read_config
 
-    model = load(run, device=device, precision=precision)
     options = {
         "from_language": from_language,
         "to_language": to_language,
         "columns": columns.split(",") if columns else None,
         "text_column": text_column,
+        "pair_column": pair_column,
         "label_column": label_column,
+        "label_until": label_until,
         "beams": beam,
     }
     given = {name: value for name, value in options.items() if value is not None}
-    if not hasattr(model, "evaluate"):
-        raise UserError(f"a model for the task {model.config.task} has no test of its own")
-    if unknown := set(given) - set(OPTIONS.get(model.config.task, ())):
-        raise UserError(f"a model for the task {model.config.task} is measured without {NAMES[min(unknown)]}")
+    check(read_config(run), given)
+    model = load(run, device=device, precision=precision)
     found = model.evaluate(data, **given)
     if as_json:
         print_json(found)
@@ -77,6 +84,18 @@ def evaluate(
         report(found._asdict())
     for line in found.left_out:
         warn(f"weft: warning: {line}")
+
+
+def check(config: FolderConfig, given: dict[str, Any]) -> None:
+    """Refuse what cannot be measured, or not with these options, before a model is loaded."""
+    from weft.pipelines.classifier import labelled_where
+
+    if config.task in ("masked-lm", "embed"):
+        raise UserError(f"a model for the task {config.task} has no test of its own")
+    if unknown := set(given) - set(OPTIONS.get(config.task, ())):
+        raise UserError(f"a model for the task {config.task} is measured without {NAMES[min(unknown)]}")
+    if isinstance(config, ClassifierConfig):
+        labelled_where(config, given)
 
 
 def report(found: dict[str, Any]) -> None:

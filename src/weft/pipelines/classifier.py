@@ -1,7 +1,7 @@
 """A trained classifier in use."""
 
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple, overload
 
@@ -22,7 +22,7 @@ from weft.tasks.classify import encode, predict, probabilities, score, targets_o
 from weft.tasks.labelled import Labelled, read_labelled
 from weft.text.tokenizer import Tokenizer
 
-__all__ = ["Classification", "Classifier", "ClassifierEvaluation"]
+__all__ = ["Classification", "Classifier", "ClassifierEvaluation", "labelled_where"]
 
 SHOWN = 8  # labels with their probabilities on a page
 LIKELY = 0.5  # a label of several is given where it is likelier than not
@@ -45,6 +45,35 @@ class Classification(NamedTuple):
         if len(self.labels) != 1:
             raise UserError(f"there are {len(self.labels)} labels: ask for .labels, or for .number")
         return self.labels[0]
+
+
+IN_TABLE = ("columns", "text_column", "pair_column", "label_column")
+
+
+def labelled_where(config: ClassifierConfig, given: Mapping[str, Any]) -> ClassifyConfig:
+    """Where text and label stand in test data: where they stood in training, but for what is `given`.
+
+    Raises UserError where the model cannot be measured so.
+    """
+    fields = config.source.model_dump()
+    in_table = [name for name in IN_TABLE if given.get(name) is not None]
+    if in_table and given.get("label_until") is not None:
+        raise UserError(
+            f"--label-until is for lines without columns: leave it out, or --{in_table[0].replace('_', '-')}"
+        )
+    if in_table:
+        fields["label_until"] = None
+    if given.get("label_until") is not None:
+        fields["pair_column"] = None  # such a line is one text
+    fields |= {name: value for name, value in given.items() if name != "columns"}
+    where = validate(ClassifyConfig, {**fields, "kind": config.kind})
+    if config.pair and where.pair_column is None:
+        raise UserError("the model reads two texts: name the second one's column with --pair-column")
+    if where.pair_column is not None and not config.pair:
+        raise UserError(
+            f"the model reads one text, and no second one: leave out --pair-column {where.pair_column}"
+        )
+    return where
 
 
 class ClassifierEvaluation(NamedTuple):
@@ -203,9 +232,7 @@ class Classifier:
         Text and label are looked for where they stood in training, or where `columns` and other fields of ClassifyConfig
         say. A text that is too long is cut, and counted.
         """
-        where = validate(
-            ClassifyConfig, {**self.config.source.model_dump(), **source, "kind": self.config.kind}
-        )
+        where = labelled_where(self.config, source if columns is None else {**source, "columns": columns})
         if isinstance(columns, str):
             columns = columns.split(",")
         specs = [str(data)] if isinstance(data, str | Path) else [str(each) for each in data]
