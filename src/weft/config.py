@@ -341,11 +341,20 @@ class TranslatorConfig(FolderConfig):
 
 
 class ReaderConfig(FolderConfig):
-    """What an encoder with its heads is; `pooling` says how a text's tokens become one vector."""
+    """What an encoder with its heads is; `pooling` says how a text's tokens become one vector.
+
+    It reads up to `length` tokens at once, as it learned to; without a length, as many as the model takes.
+    """
 
     heads: tuple[HeadName, ...] = ()
     labels: tuple[str, ...] = ()
     pooling: Literal["first", "mean"] = "first"
+    length: int | None = Field(default=None, gt=0)
+
+    @property
+    def maximum(self) -> int:
+        """The most tokens that are read at once."""
+        return min(self.length or self.model.max_length, self.model.max_length)
 
     @property
     def outputs(self) -> int:

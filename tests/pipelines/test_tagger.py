@@ -65,6 +65,7 @@ def test_it_learns(trained: tuple[Path, Result], tagger: Tagger) -> None:
     folder, result = trained
     assert result.scores["f1"] > 0.95
     assert weft.info(folder / "run")["labels"] == "O, B-LOC, I-LOC, B-PER, I-PER"
+    assert (tagger.config.length, tagger.config.pooling) == (256, "mean")
     found = tagger.evaluate(folder / "test.conll")
     assert found.sentences == 40 and found.left_out == () and found.computed == "float32"
     assert found.f1 > 0.95

@@ -175,6 +175,15 @@ def test_a_part_is_held_out_and_said_so(run: Path) -> None:
     assert any("accuracy" in line for line in lines)
 
 
+def test_it_keeps_how_much_it_read(reviews: Path, tmp_path: Path) -> None:
+    options = {**SMALL, "data.max_tokens": 6}
+    weft.train("classify", train=f"{reviews}/train.tsv", out=tmp_path / "run", steps=1, overrides=options)
+    classifier = weft.load(tmp_path / "run")
+    assert (classifier.config.length, classifier.config.maximum) == (6, 6)
+    found = classifier.evaluate(f"{reviews}/test.tsv")
+    assert 0 < found.truncated < found.texts
+
+
 def test_outputs_do_not_depend_on_the_batch(run: Path, reviews: Path) -> None:
     classifier = weft.load(run)
     texts = [line.split("\t")[1] for line in (reviews / "test.tsv").read_text().splitlines()[1:]][:64]

@@ -124,8 +124,8 @@ class Classifier:
     ) -> Classification | list[Classification]:
         """Classify a text or a list, whose order is kept; `pair` holds the second texts where there are such.
 
-        A text that is longer than the model takes is read as far as it goes, and flagged. Raises UserError for a text
-        that is blank.
+        A text that is longer than those that the model learned from is read as far as they went, and flagged. Raises
+        UserError for a text that is blank.
         """
         examples = self._examples(text, pair)
         answers = self._answer(examples)
@@ -141,7 +141,7 @@ class Classifier:
         if not isinstance(text, str):
             raise UserError(f"a text is wanted, not {kind_of(text)}")
         examples = self._examples(text, pair)
-        (read,) = encode(examples, self.tokenizer, maximum=self.config.model.max_length)
+        (read,) = encode(examples, self.tokenizer, maximum=self.config.maximum)
         (answer,) = self._answer(examples)
         shares = sorted(answer.probabilities.items(), key=lambda each: -each[1])
         facts = {name: f"{share:.1%}" for name, share in shares[:SHOWN]}
@@ -206,7 +206,7 @@ class Classifier:
         return examples
 
     def _answer(self, examples: Sequence[Labelled]) -> list[Classification]:
-        readings = encode(examples, self.tokenizer, maximum=self.config.model.max_length)
+        readings = encode(examples, self.tokenizer, maximum=self.config.maximum)
         found = probabilities(predict(self.model, readings), self.config)
         answers = []
         for reading, row in zip(readings, found.tolist(), strict=True):
@@ -239,7 +239,7 @@ class Classifier:
         report = Report()
         examples = read_labelled(specs, where, columns=columns or self.config.columns, report=report)
         begin = time.perf_counter()
-        readings = encode(examples, self.tokenizer, maximum=self.config.model.max_length)
+        readings = encode(examples, self.tokenizer, maximum=self.config.maximum)
         found = probabilities(predict(self.model, readings), self.config)
         seconds = time.perf_counter() - begin
         scores = score(found, targets_of(examples, self.config), self.config)

@@ -24,7 +24,7 @@ from weft.text.tokenizer import Tokenizer
 
 __all__ = ["Entity", "Tagger", "TaggerEvaluation"]
 
-LONGEST = 256  # tokens that are read at once: most sentences are learned from in one such piece
+LONGEST = 256  # tokens that are read at once by a model that does not say with how many it was trained
 
 
 class Entity(NamedTuple):
@@ -183,7 +183,8 @@ class Tagger:
         ]
 
     def _read(self, sentences: Sequence[Sentence]) -> list[Windows]:
-        return read_sentences(sentences, self.tokenizer, maximum=min(LONGEST, self.config.model.max_length))
+        maximum = self.config.maximum if self.config.length else min(LONGEST, self.config.maximum)
+        return read_sentences(sentences, self.tokenizer, maximum=maximum)
 
 
 def _places(window: Window, found: Found) -> list[int]:

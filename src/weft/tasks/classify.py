@@ -113,6 +113,7 @@ class ClassifyProblem(Problem):
             heads=HEADS,
             labels=self.labels,
             pooling=self._pooling,
+            length=self.run.data.max_tokens,
             kind=self.run.classify.kind,
             pair=self.train[0].pair is not None,
             source=self.run.classify,
@@ -141,13 +142,12 @@ class Classify(Task):
         self.model_config = problem.run.model
         self.described = problem.describe(problem.run.model)
         self.smoothing = problem.run.train.smoothing
-        self.maximum = min(problem.run.data.max_tokens, self.model_config.max_length)
         self.train, self.targets = self._encode(problem.train, tokenizer)
         self.valid, self.valid_targets = self._encode(problem.valid, tokenizer)
         self.weights = self._class_weights() if problem.run.classify.class_weights else None
 
     def _encode(self, examples: Sequence[Labelled], tokenizer: Tokenizer) -> tuple[list[Reading], Targets]:
-        readings = encode(examples, tokenizer, maximum=self.maximum)
+        readings = encode(examples, tokenizer, maximum=self.described.maximum)
         return readings, targets_of(examples, self.described)
 
     def _class_weights(self) -> Tensor:
@@ -176,7 +176,7 @@ class Classify(Task):
     @property
     def left_out(self) -> list[str]:
         cut = sum(reading.over for reading in self.train)
-        return [f"{cut:,} texts cut to their first {self.maximum} tokens"] if cut else []
+        return [f"{cut:,} texts cut to their first {self.described.maximum} tokens"] if cut else []
 
     @property
     def held_out(self) -> int:

@@ -93,6 +93,7 @@ class TagProblem(Problem):
             heads=HEADS,
             labels=self.labels,
             pooling=self.beginning.pooling,
+            length=self.run.data.max_tokens,
         )
 
     def make_model(self, model: ModelConfig) -> Encoder:
@@ -107,7 +108,7 @@ class Tag(Task):
         self.pad = problem.run.model.special.pad
         self.smoothing = problem.run.train.smoothing
         self.tags = TagSet(problem.labels)
-        self.maximum = min(problem.run.data.max_tokens, problem.run.model.max_length)
+        self.maximum = problem.describe(problem.run.model).maximum
         train = read_sentences(problem.train, tokenizer, maximum=self.maximum)
         self.rows = self._rows(problem.train, train)
         if not self.rows:
