@@ -8,11 +8,23 @@ from pathlib import Path
 import cyclopts
 from rich.console import Console
 
-from benchmarks import corpus_decoding, decoding, time_to_quality, training_throughput
+from benchmarks import (
+    corpus_decoding,
+    decoding,
+    masked_throughput,
+    reading,
+    time_to_quality,
+    training_throughput,
+)
 from benchmarks.report import Options, Row, print_rows, write_json
 from weft.errors import UserError, suggest
 
-SHORT = {"training_throughput": training_throughput.run, "decoding": decoding.run}
+SHORT = {
+    "training_throughput": training_throughput.run,
+    "decoding": decoding.run,
+    "masked_throughput": masked_throughput.run,
+    "reading": reading.run,
+}
 WITH_RUN = {"corpus_decoding": corpus_decoding.run}
 LONG = {"time_to_quality": time_to_quality.run}
 WIDTH = 110  # of a table that goes to no terminal

@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from functools import partial
 from importlib.metadata import version
+from importlib.util import find_spec
 from pathlib import Path
 
 import torch
@@ -25,11 +26,13 @@ __all__ = [
 ]
 
 PEERS = ("torch", "transformers", "ctranslate2", "tokenizers", "sacrebleu", "numpy")
+OPTIONAL = ("onnx", "onnxruntime")
 
 
 def versions() -> dict[str, str]:
     """Of weft, of the peers, and of what both stand on."""
-    return {name: version(name) for name in ("weft", *PEERS)} | {"python": platform.python_version()}
+    there = [name for name in OPTIONAL if find_spec(name)]
+    return {name: version(name) for name in ("weft", *PEERS, *there)} | {"python": platform.python_version()}
 
 
 def describe_machine() -> str:

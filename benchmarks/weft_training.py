@@ -16,7 +16,7 @@ from weft.training.loop import Trainer
 from weft.training.report import Silent
 from weft.training.world import World
 
-__all__ = ["WeftTraining"]
+__all__ = ["WeftTraining", "describe"]
 
 
 class WeftTraining:
@@ -62,9 +62,7 @@ class WeftTraining:
         )
 
     def __str__(self) -> str:
-        optimizers = " and ".join(type(each).__name__ for each in self.trainer.optimizers.values())
-        dtype = str(training_dtype("auto", "cpu")).removeprefix("torch.")
-        return f"defaults: {optimizers}, {dtype}, batches collated within the step"
+        return describe(self.trainer)
 
     def batch(self, number: int) -> Batch:
         """What step `number` learns from."""
@@ -74,3 +72,10 @@ class WeftTraining:
     def step(self, number: int) -> float:
         """One step of optimisation; gives the loss per target token."""
         return self.trainer.step(number)
+
+
+def describe(trainer: Trainer) -> str:
+    """What weft's defaults come to on this machine."""
+    optimizers = " and ".join(type(each).__name__ for each in trainer.optimizers.values())
+    dtype = str(training_dtype("auto", "cpu")).removeprefix("torch.")
+    return f"defaults: {optimizers}, {dtype}, batches collated within the step"

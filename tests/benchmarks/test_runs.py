@@ -12,7 +12,14 @@ import torch
 pytest.importorskip("transformers")
 pytest.importorskip("ctranslate2")
 
-from benchmarks import corpus_decoding, decoding, training_throughput
+from benchmarks import (
+    corpus_decoding,
+    decoding,
+    huggingface_encoder,
+    masked_throughput,
+    reading,
+    training_throughput,
+)
 from benchmarks.huggingface import Shape
 from benchmarks.multi30k import read_lines, write_made_up
 from benchmarks.report import Options
@@ -20,6 +27,7 @@ from benchmarks.report import Options
 import weft
 
 TINY = Shape(120, width=16, feed_forward=32, heads=2, encoder_layers=1, decoder_layers=1)
+TINY_BERT = huggingface_encoder.Shape(120, width=16, feed_forward=32, heads=2, encoder_layers=1)
 
 
 @pytest.fixture(autouse=True)
@@ -58,6 +66,37 @@ def test_decoding(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     ]
     assert all(row.weft > 0 and row.peer_value > 0 for row in rows)
     assert "int8" in rows[0].peer_settings
+
+
+def test_masked_throughput(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setattr(masked_throughput, "SHAPE", TINY_BERT)
+    monkeypatch.setattr(masked_throughput, "MEASURED", 1)
+    monkeypatch.setattr(masked_throughput, "LINES", 400)
+    (row,) = masked_throughput.run(Options(data=None, work=tmp_path))
+    assert row.weft > 0
+    assert row.peer_value > 0
+    assert "1 core" in row.what
+    assert "made-up" in row.work
+    assert "Muon" in row.weft_settings
+    assert "fused AdamW" in row.peer_settings
+
+
+@pytest.mark.parametrize("onnx", [True, False])
+def test_reading(monkeypatch: pytest.MonkeyPatch, tmp_path: Path, onnx: bool) -> None:
+    if onnx:
+        pytest.importorskip("onnx")
+        pytest.importorskip("onnxruntime")
+    else:
+        monkeypatch.setattr(reading, "find_spec", lambda name: None)
+    monkeypatch.setattr(reading, "SHAPE", TINY_BERT)
+    monkeypatch.setattr(reading, "SENTENCES", 6)
+    monkeypatch.setattr(reading, "ROUNDS", 1)
+    rows = reading.run(Options(data=None, work=tmp_path))
+    assert [row.peer for row in rows] == ["Hugging Face", *(["ONNX Runtime"] if onnx else [])]
+    assert all(row.weft > 0 and row.peer_value > 0 for row in rows)
+    assert ("ONNX Runtime is left out: onnx" in rows[0].work) == (not onnx)
+    assert "float32" in rows[0].weft_settings
+    assert not onnx or "int8" in rows[1].peer_settings
 
 
 def test_corpus_decoding(monkeypatch: pytest.MonkeyPatch, tmp_path: Path, weft_data: Path) -> None:
