@@ -280,22 +280,24 @@ def sentences(folder: Path, *kinds: str, **pooling: Any) -> Path:
 
 
 @pytest.mark.parametrize(
-    ("mode", "normalise", "pooling"),
+    ("mode", "normalise", "pooling", "length"),
     [
-        ("pooling_mode_mean_tokens", True, "mean"),
-        ("pooling_mode_mean_tokens", False, "mean"),
-        ("pooling_mode_cls_token", True, "first"),
+        ("pooling_mode_mean_tokens", True, "mean", 6),
+        ("pooling_mode_mean_tokens", False, "mean", None),
+        ("pooling_mode_cls_token", True, "first", None),
+        ("pooling_mode_cls_token", False, "first", 6),
     ],
 )
 def test_how_sentence_transformers_makes_vectors(
-    mode: str, normalise: bool, pooling: str, tmp_path: Path
+    mode: str, normalise: bool, pooling: str, length: int | None, tmp_path: Path
 ) -> None:
     kinds = ("Transformer", "Pooling", *(["Normalize"] if normalise else []))
-    imported = import_folder(
-        sentences(tmp_path / "theirs", *kinds, pooling_mode_max_tokens=False, **{mode: True})
-    )
+    folder = sentences(tmp_path / "theirs", *kinds, pooling_mode_max_tokens=False, **{mode: True})
+    (folder / "sentence_bert_config.json").write_text(json.dumps({"max_seq_length": length}))
+    imported = import_folder(folder)
     assert isinstance(imported.config, EncoderConfig)
     assert (imported.config.pooling, imported.config.normalise) == (pooling, normalise)
+    assert imported.config.length == length
     config, weights, tokenizer = imported
     export_folder(
         tmp_path / "back", layout="huggingface", config=config, weights=weights, tokenizer=tokenizer
@@ -329,6 +331,13 @@ def test_vectors_that_weft_does_not_make(
 ) -> None:
     with pytest.raises(UserError, match=re.escape(named)):
         import_folder(sentences(tmp_path / "theirs", *kinds, **pooling))
+
+
+def test_a_length_that_is_none(tmp_path: Path) -> None:
+    folder = sentences(tmp_path / "theirs", "Transformer", "Pooling", pooling_mode_mean_tokens=True)
+    (folder / "sentence_bert_config.json").write_text('{"max_seq_length": "many"}')
+    with pytest.raises(UserError, match='sentence_bert_config.json with max_seq_length = "many"'):
+        import_folder(folder)
 
 
 @pytest.mark.parametrize(

@@ -67,6 +67,7 @@ def expected(folder: Path) -> torch.Tensor:
 def test_what_it_is(ours: Path) -> None:
     config, model, tokenizer = load_saved(ours)
     assert isinstance(config, EncoderConfig)
+    assert (config.length, config.maximum, config.model.max_length) == (256, 256, 512)
     assert (config.family, config.pooling, config.normalise, config.heads) == (
         "bert",
         "mean",

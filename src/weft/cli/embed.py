@@ -1,6 +1,6 @@
 """`weft embed`: texts as vectors, in a file; or how similar a few texts are."""
 
-from contextlib import ExitStack
+from collections.abc import Iterable, Iterator
 from itertools import combinations
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -10,6 +10,8 @@ from cyclopts import App
 from weft.cli.lines import line_blocks, open_input, refuse_existing
 from weft.cli.options import Device, Json, Precision
 from weft.cli.output import print_facts, print_json, print_table
+from weft.cli.problems import warn
+from weft.cli.translate import lines_of
 from weft.errors import UserError
 
 if TYPE_CHECKING:
@@ -69,25 +71,43 @@ def embed(
         raise UserError(f"{run}: a model for the task {config.task}, which has no vectors for texts")
     # Vectors lie close together: their last digits count, whatever the model is for.
     model = load(run, device=device, precision="float32" if precision == "auto" else precision)
-    vectors = model.embed(texts, truncate=truncate) if texts else read(model, input, truncate=truncate)
+    blocks = [list(texts)] if texts else blocks_of(input)
+    vectors, cut = read(model, blocks, truncate=truncate)
     if out is not None:
         save(vectors, out)
-        facts = {"out": out, "texts": len(vectors), "width": vectors.shape[1]}
+        facts = {"out": out, "texts": len(vectors), "width": vectors.shape[1], "cut": len(cut)}
         print_json(facts) if as_json else print_facts(facts)
-        return
-    pairs = compare(texts, vectors)
-    print_json(pairs) if as_json else print_table(pairs)
+    else:
+        pairs = compare(texts, vectors)
+        print_json(pairs) if as_json else print_table(pairs)
+    if cut:
+        which = "" if texts else f": {lines_of(cut)}"
+        warn(
+            f"weft: warning: {len(cut):,} of {len(vectors):,} texts, longer than the {config.maximum:,} tokens that the "
+            f"model takes, were cut{which}"
+        )
 
 
-def read(model: Any, path: Path | None, *, truncate: bool) -> "NDArray[Any]":
-    """A vector for each line of a file, or of standard input."""
+def blocks_of(path: Path | None) -> Iterator[list[str]]:
+    """Blocks of the lines of a file, or of standard input."""
+    with open_input(path) as stream:
+        yield from line_blocks(stream, name=str(path or "standard input"), lines=BLOCK)
+
+
+def read(model: Any, blocks: Iterable[list[str]], *, truncate: bool) -> tuple["NDArray[Any]", list[int]]:
+    """A vector for each text, and the numbers, from 1, of those that were cut."""
     import numpy as np
 
-    with ExitStack() as stack:
-        stream = stack.enter_context(open_input(path))
-        blocks = line_blocks(stream, name=str(path or "standard input"), lines=BLOCK)
-        vectors = [model.embed(block, truncate=truncate) for block in blocks]
-    return np.concatenate(vectors or [model.embed([])])
+    from weft.pipelines.embedder import too_long
+
+    vectors, cut, done = [model.embed([])], list[int](), 1
+    for block in blocks:
+        if truncate:
+            long = too_long(block, tokenizer=model.tokenizer, config=model.config)
+            cut += [done + number for number in long]
+        vectors.append(model.embed(block, truncate=truncate))
+        done += len(block)
+    return np.concatenate(vectors), cut
 
 
 def compare(texts: tuple[str, ...], vectors: "NDArray[Any]") -> list[dict[str, object]]:

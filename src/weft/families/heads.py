@@ -98,6 +98,7 @@ def _read_labels(theirs: Mapping[str, Any]) -> tuple[tuple[str, ...], list[str]]
 _MODULES, _POOLING = "modules.json", "1_Pooling"
 _POOLINGS = {"pooling_mode_mean_tokens": "mean", "pooling_mode_cls_token": "first"}
 _TYPES = "sentence_transformers.models."
+_LIMIT = "sentence_bert_config.json"
 
 
 def _read_vectors(folder: Path) -> tuple[dict[str, Any], list[str]]:
@@ -119,7 +120,11 @@ def _read_vectors(folder: Path) -> tuple[dict[str, Any], list[str]]:
         return {}, [
             f"{modules[1][1]}/config.json with {' and '.join(on) or 'no pooling'} (known: {', '.join(_POOLINGS)})"
         ]
-    return {"pooling": _POOLINGS[on[0]], "normalise": kinds[-1] == "Normalize"}, []
+    path = folder / modules[0][1] / _LIMIT
+    length = read_json(path).get("max_seq_length") if path.is_file() else None
+    if length is not None and (type(length) is not int or length < 1):
+        return {}, [f"{_LIMIT} with max_seq_length = {json.dumps(length)} (not a number of tokens)"]
+    return {"pooling": _POOLINGS[on[0]], "normalise": kinds[-1] == "Normalize", "length": length}, []
 
 
 def _read_modules(path: Path) -> list[tuple[str, str]]:
@@ -139,8 +144,10 @@ def _read_modules(path: Path) -> list[tuple[str, str]]:
 
 def write_vectors(config: ReaderConfig) -> dict[str, bytes]:
     """The files by which sentence-transformers makes the same vectors."""
-    if not isinstance(config, EncoderConfig) or (config.pooling == "first" and not config.normalise):
+    if not isinstance(config, EncoderConfig):
         return {}
+    if (config.pooling, config.normalise, config.length) == ("first", False, None):
+        return {}  # what a folder without these files means
     kinds = [("Transformer", ""), ("Pooling", _POOLING)]
     kinds += [("Normalize", "2_Normalize")] if config.normalise else []
     modules = [
@@ -148,9 +155,9 @@ def write_vectors(config: ReaderConfig) -> dict[str, bytes]:
         for number, (kind, path) in enumerate(kinds)
     ]
     modes = {name: ours == config.pooling for name, ours in _POOLINGS.items()}
-    limit = {"max_seq_length": config.model.max_length, "do_lower_case": False}
+    limit = {"max_seq_length": config.length, "do_lower_case": False}
     return {
         _MODULES: (json.dumps(modules, indent=2) + "\n").encode(),
         f"{_POOLING}/config.json": encode_json({"word_embedding_dimension": config.model.width, **modes}),
-        "sentence_bert_config.json": encode_json(limit),
+        _LIMIT: encode_json(limit),
     }

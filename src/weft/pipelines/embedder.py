@@ -18,7 +18,7 @@ from weft.tasks.reading import collate_readings, equal_lengths, read_states
 from weft.text.encode import read_texts
 from weft.text.tokenizer import Tokenizer
 
-__all__ = ["Embedder", "embed"]
+__all__ = ["Embedder", "embed", "too_long"]
 
 BATCH_TOKENS = 4096
 FEWEST = 16  # tokens in a batch: a product of fewer rows may round otherwise than one of more
@@ -52,10 +52,10 @@ class Embedder:
         """Write a page that shows all attention behind a text's vector."""
         if not isinstance(text, str):
             raise UserError(f"a text is wanted, not {kind_of(text)}")
-        (read,) = read_texts(self.tokenizer, [text], maximum=self.config.model.max_length, cut=False)
+        (read,) = read_texts(self.tokenizer, [text], maximum=self.config.maximum, cut=False)
         if read.over:
             raise UserError(
-                f"the text is longer than the {self.config.model.max_length} tokens the model takes: split it"
+                f"the text is longer than the {self.config.maximum} tokens the model takes: split it"
             )
         return inspect_reading(
             self.model,
@@ -71,6 +71,12 @@ class Embedder:
         )
 
 
+def too_long(texts: Sequence[str], *, tokenizer: Tokenizer, config: ReaderConfig) -> list[int]:
+    """The numbers, from 0, of the texts that are longer than the model takes."""
+    readings = read_texts(tokenizer, texts, maximum=config.maximum, cut=True)
+    return [number for number, reading in enumerate(readings) if reading.over]
+
+
 @torch.inference_mode()
 def embed(
     text: str | Sequence[str], *, model: Encoder, tokenizer: Tokenizer, config: ReaderConfig, truncate: bool
@@ -81,11 +87,11 @@ def embed(
     configuration says that it is not.
     """
     texts = checked_texts(text)
-    readings = read_texts(tokenizer, texts, maximum=config.model.max_length, cut=truncate)
+    readings = read_texts(tokenizer, texts, maximum=config.maximum, cut=truncate)
     for each, reading in zip(texts, readings, strict=True):
         if reading.over and not truncate:
             raise UserError(
-                f'"{each[:SHOWN]}…" has {len(reading.ids):,} tokens, more than the {config.model.max_length:,} that the '
+                f'"{each[:SHOWN]}…" has {len(reading.ids):,} tokens, more than the {config.maximum:,} that the '
                 "model takes: split it, or ask with truncate for its beginning alone"
             )
     vectors = torch.empty(len(texts), config.model.width)
