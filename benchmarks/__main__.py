@@ -13,6 +13,7 @@ from benchmarks import (
     decoding,
     masked_throughput,
     reading,
+    reading_quality,
     time_to_quality,
     training_throughput,
 )
@@ -26,7 +27,7 @@ SHORT = {
     "reading": reading.run,
 }
 WITH_RUN = {"corpus_decoding": corpus_decoding.run}
-LONG = {"time_to_quality": time_to_quality.run}
+LONG = {"time_to_quality": time_to_quality.run, "reading_quality": reading_quality.run}
 WIDTH = 110  # of a table that goes to no terminal
 ROOT = Path(__file__).resolve().parent.parent
 
