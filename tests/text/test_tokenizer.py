@@ -268,3 +268,36 @@ def test_wrong_input() -> None:
     for token in ("2de", "<s>", "<2 de>", "<>"):
         with pytest.raises(UserError, match="cannot be a special token"):
             train_tokenizer(CORPUS, special=[token])
+
+
+MASKED = [
+    "The capital of France is Paris.",
+    "A dog runs, and a cat sleeps (well).",
+    "Walking dogs walk?",
+    "Quick, quick!",
+] * 20
+
+
+@pytest.mark.parametrize(
+    ("kind", "text", "tokens"),
+    [
+        ("bpe", "The capital of France is [MASK].", "▁The ▁capital ▁of ▁France ▁is <mask> ."),
+        ("bpe", "A <mask>, and [MASK] (<mask>)", "▁A <mask> , ▁and <mask> ▁( <mask> )"),
+        ("bpe", "dogs[MASK]", "▁dogs <mask>"),
+        ("bpe", "A [MASK]uick dog", "▁A <mask> uick ▁dog"),  # though "▁Quick" is a piece
+        ("bpe", "Walking dogs", "▁Walking ▁dogs"),
+        ("unigram", "[MASK], runs", "<mask> , ▁ r u n s"),
+        ("unigram", "A [MASK], runs", "▁ A <mask> , ▁ r u n s"),
+        ("wordpiece", "A [MASK], runs?", "A <mask> , runs ?"),
+        ("characters", "a [MASK]?", "a ▁ <mask> ?"),
+        ("words", "A [MASK]. Walking", "A <mask> <unk> Walking"),
+    ],
+)
+def test_around_a_mask_there_is_what_is_around_a_word(kind: Kind, text: str, tokens: str) -> None:
+    tokenizer = train_tokenizer(MASKED, kind=kind, special=["<mask>"])
+    assert tokenizer.tokens(tokenizer.masked(text)) == tokens.split()
+
+
+def test_a_mask_needs_one_in_the_vocabulary() -> None:
+    with pytest.raises(UserError, match="no mask: it was not trained to fill in words"):
+        train_tokenizer(MASKED).masked("A [MASK]")

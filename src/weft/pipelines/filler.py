@@ -1,6 +1,5 @@
 """A model that fills in hidden words, in use."""
 
-import re
 from collections.abc import Sequence
 from pathlib import Path
 from typing import NamedTuple, overload
@@ -19,12 +18,9 @@ from weft.pipelines.texts import checked_texts, kind_of
 from weft.tasks.masking import special_ids
 from weft.tasks.reading import collate_readings, equal_lengths, read_states
 from weft.text.encode import Reading
-from weft.text.tokenizer import Tokenizer
+from weft.text.tokenizer import MASKS, Tokenizer
 
-__all__ = ["Candidate", "Filler", "read_masked"]
-
-MASK = re.compile(r"<mask>|\[MASK\]")
-STAND_IN = "Q"  # a letter that few pieces hold together with its neighbours
+__all__ = ["Candidate", "Filler"]
 
 
 class Candidate(NamedTuple):
@@ -105,8 +101,10 @@ class Filler:
         return embed(text, model=self.model, tokenizer=self.tokenizer, config=self.config, truncate=truncate)
 
     def _read(self, text: str) -> Reading:
-        layout, maximum = self.tokenizer.layout, self.config.model.max_length
-        ids = [*layout.before, *read_masked(self.tokenizer, text), *layout.after]
+        if MASKS.search(text) is None:
+            raise UserError(f'no mask in "{text[:SHOWN]}": write [MASK] where a word is to be filled in')
+        layout, maximum = self.tokenizer.layout, self.config.maximum
+        ids = [*layout.before, *self.tokenizer.masked(text), *layout.after]
         if len(ids) > maximum:
             raise UserError(
                 f'"{text[:SHOWN]}…" has {len(ids):,} tokens, more than the {maximum:,} that the model takes: split it'
@@ -136,7 +134,7 @@ class Filler:
 
     def _filled(self, text: str, number: int, pieces: tuple[int, int]) -> str:
         """A text with a piece in the place of its mask of that number; `pieces` are the one before, and itself."""
-        begin, end = [match.span() for match in MASK.finditer(text)][number]
+        begin, end = [match.span() for match in MASKS.finditer(text)][number]
         before, whole = self.tokenizer.decode([pieces[:1], pieces])
         stem = text[:begin].rstrip()
         gap = text[len(stem) : begin]
@@ -146,28 +144,3 @@ class Filler:
         if before and not before[-1].isspace():  # else nothing says whether a space is before it
             gap = (gap or " ") if added.startswith(" ") else ""
         return stem + gap + added.removeprefix(" ") + text[end:]
-
-
-def read_masked(tokenizer: Tokenizer, text: str) -> list[int]:
-    """The ids of a text in which each <mask> or [MASK] is one token, and all others are as if a word stood there.
-
-    Read by themselves, the parts around a mask would begin with spaces that they do not have. Raises UserError for a text
-    without a mask.
-    """
-    parts = MASK.split(text)
-    if len(parts) == 1:
-        raise UserError(f'no mask in "{text[:SHOWN]}": write [MASK] where a word is to be filled in')
-    plain = tokenizer.masked(text)  # which says if there is none in the vocabulary
-    starts = np.cumsum([len(part) for part in parts[:-1]]) + len(STAND_IN) * np.arange(len(parts) - 1)
-    (alone,), (spans,) = tokenizer.encode([STAND_IN]), tokenizer.spans([STAND_IN.join(parts)])
-    places = {(int(start), int(start) + len(STAND_IN)) for start in starts}
-    ids: list[int] = []
-    masks = 0
-    for id_, offset in zip(spans.ids, spans.offsets, strict=True):
-        ids.append(id_)
-        if offset in places:
-            # The space before a word may be a piece of its own.
-            size = len(alone) if ids[-len(alone) :] == alone else 1
-            ids[-size:] = [tokenizer.mask_id or 0]
-            masks += 1
-    return ids if masks == len(places) else plain

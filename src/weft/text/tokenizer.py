@@ -2,8 +2,10 @@
 
 import hashlib
 import json
+import re
 from collections.abc import Sequence
 from functools import cached_property
+from itertools import accumulate
 from pathlib import Path
 from typing import NamedTuple, Self
 
@@ -11,7 +13,7 @@ import tokenizers
 
 from weft.errors import UserError
 
-__all__ = ["SPECIAL_TOKENS", "Layout", "Spans", "Tokenizer"]
+__all__ = ["MASKS", "SPECIAL_TOKENS", "Layout", "Spans", "Tokenizer"]
 
 SPECIAL_TOKENS = ("<pad>", "<s>", "</s>", "<unk>")
 """The first ids of every tokenizer that weft trains, in this order."""
@@ -20,6 +22,11 @@ _BERT_TOKENS = ("[PAD]", "[CLS]", "[SEP]", "[UNK]")
 """The same as BERT calls them (Devlin et al. 2019)."""
 
 _MASKS = ("<mask>", "[MASK]")
+
+MASKS = re.compile("|".join(map(re.escape, _MASKS)))
+"""A mask as one may write it, whatever the tokenizer calls it."""
+
+_STAND_INS = "QXZ"  # letters that few pieces hold together with their neighbours
 
 _FILE = "tokenizer.json"
 _VECTORS_FILE = "tokenizer_vectors.json"
@@ -148,17 +155,39 @@ class Tokenizer:
         ]
 
     def masked(self, text: str) -> list[int]:
-        """The ids of a text in which the mask, as <mask> or [MASK], hides a word."""
-        mask = next((name for name in _MASKS if self.token_id(name) is not None), None)
-        if mask is None:
+        """The ids of a text in which each <mask> or [MASK] is one token, and all others are as if a word stood there.
+
+        Raises UserError where the tokenizer has no mask.
+        """
+        if self.mask_id is None:
             raise UserError("the model's tokenizer has no mask: it was not trained to fill in words")
-        for name in _MASKS:
-            text = text.replace(name, mask)
-        self._backend.encode_special_tokens = False
-        try:
-            return self._backend.encode(text, add_special_tokens=False).ids
-        finally:
-            self._backend.encode_special_tokens = True
+        parts = MASKS.split(text)
+        # Read by themselves, the parts would begin with spaces that they do not have: a letter stands for the mask.
+        found = (self._masked_by(letter, parts, self.mask_id) for letter in _STAND_INS)
+        return next((ids for ids in found if ids is not None), None) or self._masked_apart(
+            parts, self.mask_id
+        )
+
+    def _masked_by(self, letter: str, parts: Sequence[str], mask: int) -> list[int] | None:
+        """The ids of the parts with a mask between each two; None where the letter is one piece with what is beside it."""
+        (alone,), (spans,) = self.encode([letter]), self.spans([letter.join(parts)])
+        ends = list(accumulate(len(part) + 1 for part in parts[:-1]))
+        places, met = {(end - 1, end) for end in ends}, set[tuple[int, int]]()
+        ids: list[int] = []
+        for id_, offset in zip(spans.ids, spans.offsets, strict=True):
+            if offset in met:  # the letter's second piece
+                continue
+            ids.append(id_)
+            if offset in places:
+                met.add(offset)
+                # The space before a word may be a piece of its own.
+                size = len(alone) if ids[-len(alone) :] == alone else 1
+                ids[-size:] = [mask]
+        return ids if met == places else None
+
+    def _masked_apart(self, parts: Sequence[str], mask: int) -> list[int]:
+        first, *others = self.encode(parts)
+        return [*first, *(id_ for ids in others for id_ in (mask, *ids))]
 
     def decode(self, sequences: Sequence[Sequence[int]]) -> list[str]:
         """The text of each sequence of ids; special tokens are left out."""
