@@ -71,6 +71,20 @@ def test_names_for_numbers_several_labels_and_numbers(tmp_path: Path) -> None:
     assert [each[2] for each in read(f"{tmp_path}/a.tsv", label_names=names)] == [("Sports",), ("World",)]
     (tmp_path / "b.jsonl").write_text('{"text": "a", "label": "x, y"}\n{"text": "b", "label": ""}\n')
     assert [each[2] for each in read(f"{tmp_path}/b.jsonl", kind="multiple")] == [("x", "y"), ()]
+    lists = ['{"text": "a", "label": ["New York, NY", "x"]}', '{"text": "b", "label": []}']
+    lists += ['{"text": "c", "label": "x, y"}', '{"text": "d", "label": [3, "Straße"]}']
+    (tmp_path / "lists.jsonl").write_text("\n".join(lists) + "\n")
+    got = read(f"{tmp_path}/lists.jsonl", kind="multiple")
+    assert [each[2] for each in got] == [("New York, NY", "x"), (), ("x", "y"), ("3", "Straße")]
+    (tmp_path / "lists.csv").write_text('text,label\na,"[""x, 1"", ""y""]"\n')
+    assert read(f"{tmp_path}/lists.csv", kind="multiple") == [("a", None, ("x, 1", "y"))]
+    with pytest.raises(
+        UserError, match='lists.jsonl: the field "label" holds lists, where one text is wanted'
+    ):
+        read(f"{tmp_path}/lists.jsonl")
+    (tmp_path / "later.jsonl").write_text('{"text": "a", "label": "x"}\n{"text": ["b"], "label": ["y"]}\n')
+    with pytest.raises(UserError, match='later.jsonl:2: no text in field "text"'):
+        read(f"{tmp_path}/later.jsonl", kind="multiple")
     (tmp_path / "c.tsv").write_text("label\ttext\n2.5\ta\nmany\tb\n")
     with pytest.raises(UserError, match=r'c.tsv:3: "many" is no number'):
         read(f"{tmp_path}/c.tsv", kind="number")

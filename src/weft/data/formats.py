@@ -8,17 +8,27 @@ from typing import NamedTuple
 from weft.data.files import File
 from weft.errors import UserError, suggest
 
-__all__ = ["FORMATS", "Format", "Table", "open_lines", "open_tsv", "table_of_records"]
+__all__ = ["FORMATS", "Format", "Several", "Table", "open_lines", "open_tsv", "table_of_records"]
 
 Row = tuple[int, list[str]]
 """A line number and the values of the wanted columns."""
 
 
+class Several(str):
+    """The name of a column whose values may be lists of texts, which are then given as JSON."""
+
+    __slots__ = ()
+
+
 class Table(NamedTuple):
-    """The columns of a file, and a function from wanted columns to rows, to be called at will."""
+    """The columns of a file, and a function from wanted columns to rows, to be called at will.
+
+    Columns that hold `lists` are had by names that are `Several`.
+    """
 
     columns: tuple[str, ...]
     rows: Callable[[Sequence[str]], Iterator[Row]]
+    lists: tuple[str, ...] = ()
 
 
 Format = Callable[[File, Sequence[str] | None], Table]
@@ -82,6 +92,9 @@ def table_of_records(name: str, records: Callable[[], Iterable[tuple[int, object
                 yield number, [""] * len(wanted)
                 continue
             fields = _flattened(record, f"{name}:{number}")
+            if lists := {column for column in wanted if isinstance(column, Several)}:
+                found = _lists(record, f"{name}:{number}")
+                fields |= {column: text for column, text in found.items() if column in lists}
             try:
                 yield number, [fields[column] for column in wanted]
             except KeyError as error:
@@ -91,7 +104,7 @@ def table_of_records(name: str, records: Callable[[], Iterable[tuple[int, object
                     f"(there: {', '.join(fields) or 'nothing'})"
                 ) from error
 
-    return Table(columns, rows)
+    return Table(columns, rows, lists=tuple(_lists(first[1], f"{name}:{first[0]}")))
 
 
 def _open_cells(
@@ -185,13 +198,26 @@ def _flattened(record: object, place: str) -> dict[str, str]:
     if not isinstance(record, Mapping):
         raise UserError(f"{place}: not an object with named fields")
     fields: dict[str, str] = {}
-    for name, value in record.items():
-        inner = value if isinstance(value, Mapping) else {name: value}
-        for key, item in inner.items():
-            text = "" if item is None else str(item) if isinstance(item, str | int | float) else None
-            if text is not None:
-                fields[key] = _whole(text, f'{place}: field "{key}"')
+    for key, item in _items(record):
+        text = "" if item is None else str(item) if isinstance(item, str | int | float) else None
+        if text is not None:
+            fields[key] = _whole(text, f'{place}: field "{key}"')
     return fields
+
+
+def _lists(record: object, place: str) -> dict[str, str]:
+    """The lists of texts or numbers in a record, as JSON."""
+    return {
+        key: json.dumps([_whole(str(each), f'{place}: field "{key}"') for each in item])
+        for key, item in _items(record)
+        if isinstance(item, list) and all(isinstance(each, str | int | float) for each in item)
+    }
+
+
+def _items(record: object) -> Iterator[tuple[str, object]]:
+    """The names and values of a record, and of the objects in it."""
+    for name, value in record.items() if isinstance(record, Mapping) else ():
+        yield from value.items() if isinstance(value, Mapping) else ((name, value),)
 
 
 def _whole(text: str, place: str) -> str:

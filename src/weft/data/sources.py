@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from weft.data.files import File, StandardInput, at_home
-from weft.data.formats import FORMATS, Row, open_csv, open_lines, open_tsv, table_of_records
+from weft.data.formats import FORMATS, Row, Several, open_csv, open_lines, open_tsv, table_of_records
 from weft.errors import UserError, suggest
 
 __all__ = ["Dropped", "Example", "Report", "Sources", "absolute", "complete", "open_sources"]
@@ -37,6 +37,7 @@ class Source(NamedTuple):
     rows: Callable[[Sequence[str]], Iterator[Row]]
     has_cells: bool = False  # whether its columns may be named from outside
     field: str = "column"  # what a field of it is called
+    lists: tuple[str, ...] = ()  # fields that hold lists
 
 
 class Sources:
@@ -107,7 +108,7 @@ def open_sources(
     for source in sources:
         plain = source.columns == ("text",)
         for name in fields:
-            if name not in source.columns:
+            if name not in source.columns and not (isinstance(name, Several) and name in source.lists):
                 raise _split_by_shell(specs) if plain and parallel else _no_column(name, source)
         if parallel and len(fields) < 2:
             raise _split_by_shell(specs) if plain else _one_column(source)
@@ -183,7 +184,7 @@ def _open_table(file: File, columns: Sequence[str] | None) -> Source:
     opener = open_tsv if isinstance(file, StandardInput) else FORMATS.get(file.suffix, open_lines)
     table = opener(file, columns)
     has_cells = opener in (open_tsv, open_csv)
-    return Source(file.name, table.columns, file.stamp, table.rows, has_cells=has_cells)
+    return Source(file.name, table.columns, file.stamp, table.rows, has_cells=has_cells, lists=table.lists)
 
 
 def _open_aligned(pattern: str) -> Source:
@@ -242,7 +243,7 @@ def _open_hub(spec: str) -> Source:
         said = " ".join(str(error).split("\n")[:2])  # the second line may tell the known configurations
         raise UserError(f"{spec}: the datasets library cannot load it: {said.strip()}") from error
     table = table_of_records(spec, lambda: enumerate(rows, start=1))
-    return Source(spec, table.columns, rows._fingerprint, table.rows)
+    return Source(spec, table.columns, rows._fingerprint, table.rows, lists=table.lists)
 
 
 def _split_by_shell(specs: Sequence[str]) -> UserError:
@@ -261,6 +262,11 @@ def _split_by_shell(specs: Sequence[str]) -> UserError:
 
 
 def _no_column(name: str, source: Source) -> UserError:
+    if name in source.lists:
+        return UserError(
+            f'{source.name}: the field "{name}" holds lists, where one text is wanted (lists of labels are read with '
+            "--kind multiple)"
+        )
     there = ", ".join(f'"{column}"' for column in source.columns)
     hint = "; if that is its first example, name its columns with --columns" if source.has_cells else ""
     return UserError(

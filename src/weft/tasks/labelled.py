@@ -1,10 +1,12 @@
 """Labelled texts: read from tables, from lines that begin with their label, or from a file for each label."""
 
+import json
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import NamedTuple
 
 from weft.config import ClassifyConfig
 from weft.data.files import File, at_home
+from weft.data.formats import Several
 from weft.data.sources import Example, Report, open_sources
 from weft.errors import UserError, suggest
 
@@ -39,7 +41,7 @@ def read_labelled(
                 report.drop("without a text", path=example.path, line=example.line)
                 continue
             several = config.kind == "multiple"
-            written = label.split(config.separator) if several else [label]
+            written = _several(label, config.separator) if several else [label]
             given = [each.strip() for each in written if each.strip()]
             if not given and not several:
                 report.drop("without a label", path=example.path, line=example.line)
@@ -66,11 +68,28 @@ def _cells(
             yield text, None, head.partition(config.label_until)[0], example
         return
     pair = [config.pair_column] if config.pair_column is not None else []
-    wanted = [config.text_column, config.label_column, *pair]
+    label_column = Several(config.label_column) if config.kind == "multiple" else config.label_column
+    wanted = [config.text_column, label_column, *pair]
     for example in open_sources([spec], columns=columns, fields=wanted):
         values = example.fields
         second = values[config.pair_column] if config.pair_column is not None else None
         yield values[config.text_column], second, values[config.label_column], example
+
+
+def _several(label: str, separator: str) -> list[str]:
+    """The labels in a cell: in a list, as JSON writes it, or with a separator between them.
+
+    >>> _several("crime, comedy", ","), _several('["New York, NY", "crime"]', ","), _several("[sic], x", ",")
+    (['crime', ' comedy'], ['New York, NY', 'crime'], ['[sic]', ' x'])
+    """
+    if label.startswith("["):
+        try:
+            found = json.loads(label)
+        except ValueError:
+            return label.split(separator)
+        if isinstance(found, list):
+            return [str(each) for each in found]
+    return label.split(separator)
 
 
 def _read_names(path: str) -> Mapping[str, str]:
