@@ -12,12 +12,16 @@ import pytest
 import torch
 
 from weft.cli import main
-from weft.config import FOLDERS
+from weft.config import FOLDERS, ModelConfig, TranslatorConfig
 from weft.errors import UserError
 from weft.runs.folder import write_folder
 from weft.runs.tensors import MODEL, save_tensors
 from weft.saved import CONFIG, make_model
 from weft.text.training import train_tokenizer
+
+SHAPE = ModelConfig(
+    vocabulary=9, width=8, encoder_layers=1, decoder_layers=1, heads=1, feed_forward=8
+)  # of which nothing is used
 
 
 class Translation(NamedTuple):
@@ -51,7 +55,7 @@ class Result(NamedTuple):
 class Translator:
     """Turns a text into capitals; a text of more than five words is too long for it, and a blank one gives nothing."""
 
-    config = SimpleNamespace(task="translate")
+    config = TranslatorConfig(model=SHAPE, directions=(("de", "en"),), tags=False)
 
     def __init__(self, calls: list[SimpleNamespace]) -> None:
         self.calls = calls

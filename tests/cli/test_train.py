@@ -7,6 +7,8 @@ from typing import Any
 
 import pytest
 
+from weft import saved
+
 
 def test_options_reach_training(
     weft: Callable[..., Any], calls: list[SimpleNamespace], tmp_path: Path
@@ -73,6 +75,15 @@ def test_a_log_gets_plain_lines(weft: Callable[..., Any]) -> None:
         "padding: 1.2%",
         'Next: weft translate run "..."',
     ]
+
+
+def test_a_model_between_several_languages_is_to_be_told_which(
+    weft: Callable[..., Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    several = saved.read_config(Path("run")).model_copy(update={"directions": (("en", "fr"), ("fr", "en"))})
+    monkeypatch.setattr("weft.saved.read_config", lambda _: several)
+    last = weft("train", "translate", "--train", "a", "--out", "run").out.splitlines()[-1]
+    assert last == 'Next: weft translate run "..." --from en --to fr'
 
 
 def test_json_is_an_event_on_each_line(weft: Callable[..., Any]) -> None:

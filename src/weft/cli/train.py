@@ -6,6 +6,7 @@ import threading
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager, redirect_stdout
 from dataclasses import dataclass, fields
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
 
@@ -49,7 +50,7 @@ def resume(*, resume: Path | None = None, device: Device = None, as_json: Json =
         lambda report: go_on(resume, device=device, report=report),
         out=resume,
         as_json=as_json,
-        then=f"Next: weft info {resume}",
+        then=lambda run: f"Next: weft info {run}",
     )
 
 
@@ -98,8 +99,8 @@ class Asked:
     device: Annotated[Device, Parameter(group=OTHER)] = None
     as_json: Annotated[Json, Parameter(group=OTHER)] = False
 
-    def begin(self, task: str, *, then: str, **options: object) -> None:
-        """Train, and show it; `options` are the task's own, of which None is not said."""
+    def begin(self, task: str, *, then: Callable[[Path], str], **options: object) -> None:
+        """Train, show it, and say what comes `then`; `options` are the task's own, of which None is not said."""
         from weft.api import train
 
         given = {field.name: getattr(self, field.name) for field in fields(self)}
@@ -143,7 +144,7 @@ def translate(
         The language to translate into.
     """
     options = {"from_language": from_language, "to_language": to_language}
-    asked.begin("translate", then=use("translate", asked.out), **options)
+    asked.begin("translate", then=use_translator, **options)
 
 
 @app.command
@@ -180,7 +181,7 @@ def classify(
     """
     asked.begin(
         "classify",
-        then=use("classify", asked.out),
+        then=partial(use, "classify"),
         text_column=text_column,
         pair_column=pair_column,
         label_column=label_column,
@@ -197,7 +198,7 @@ def tag(*, asked: Asked, from_checkpoint: Start = None) -> None:
 
     Example: weft train tag --train train.conll --valid dev.conll --out runs/names --minutes 5
     """
-    asked.begin("tag", then=use("tag", asked.out), from_checkpoint=from_checkpoint)
+    asked.begin("tag", then=partial(use, "tag"), from_checkpoint=from_checkpoint)
 
 
 @app.command
@@ -206,8 +207,11 @@ def answer(*, asked: Asked, from_checkpoint: Start = None) -> None:
 
     Example: weft train answer --train train.json --valid dev.json --out runs/answers --from-checkpoint DIR --minutes 20
     """
-    then = f'Next: weft answer {asked.out} --question "..." --context-file page.txt'
-    asked.begin("answer", then=then, from_checkpoint=from_checkpoint)
+    asked.begin(
+        "answer",
+        then=lambda run: f'Next: weft answer {run} --question "..." --context-file page.txt',
+        from_checkpoint=from_checkpoint,
+    )
 
 
 @app.command(name="masked-lm")
@@ -216,8 +220,11 @@ def masked_lm(*, asked: Asked, from_checkpoint: Start = None) -> None:
 
     Example: weft train masked-lm --train 'corpus/*.txt' --out runs/encoder --preset small --minutes 20
     """
-    then = f'Next: weft fill {asked.out} "... [MASK] ...", or --from-checkpoint {asked.out}'
-    asked.begin("masked-lm", then=then, from_checkpoint=from_checkpoint)
+    asked.begin(
+        "masked-lm",
+        then=lambda run: f'Next: weft fill {run} "... [MASK] ...", or --from-checkpoint {run}',
+        from_checkpoint=from_checkpoint,
+    )
 
 
 def use(command: str, run: Path) -> str:
@@ -225,7 +232,20 @@ def use(command: str, run: Path) -> str:
     return f'Next: weft {command} {run} "..."'
 
 
-def watch(run: Callable[[Watcher], "Result"], *, out: Path, as_json: bool, then: str = "") -> None:
+def use_translator(run: Path) -> str:
+    """What to do with a trained translator; one that knows several directions is to be told which."""
+    from weft.config import TranslatorConfig
+    from weft.saved import read_config
+
+    config = read_config(run)
+    assert isinstance(config, TranslatorConfig)
+    source, target = config.directions[0]
+    return use("translate", run) + (f" --from {source} --to {target}" if len(config.directions) > 1 else "")
+
+
+def watch(
+    run: Callable[[Watcher], "Result"], *, out: Path, as_json: bool, then: Callable[[Path], str] | None = None
+) -> None:
     """Run a training, show it, and say how it ended and what comes `then`; Ctrl-C and SIGTERM say how to go on."""
     with ExitStack() as stack:
         if (
@@ -240,7 +260,8 @@ def watch(run: Callable[[Watcher], "Result"], *, out: Path, as_json: bool, then:
             raise type(stop)(f"go on with: weft train --resume {out}") from stop
         if not as_json:
             print_facts({"model": str(out), "curves": str(out / "curves.svg"), **outcome(result)})
-            say(then)
+            if then is not None:
+                say(then(out))
 
 
 @contextmanager
