@@ -49,6 +49,8 @@ def test_a_classifier_that_does_not_say_reads_what_its_model_takes(length: int |
 def test_a_tagger_reads_windows_as_in_training(length: int | None, longest: int) -> None:
     it = reader(Tagger, TaggerConfig, heads=("tag",), length=length, maximum=512)
     widths: list[int] = []
-    it.model.register_forward_pre_hook(lambda model, given: widths.append(given[0].shape[1]))
+    it.model.register_forward_pre_hook(
+        lambda model, given, named: widths.extend(width for _, width in named["mask"].runs), with_kwargs=True
+    )
     it.tag(" ".join(["dog"] * 700))
     assert max(widths) == longest

@@ -86,7 +86,7 @@ def test_many_texts_of_one_length_are_read_in_several_batches(monkeypatch: pytes
     whole = it.embed(every)
     shapes: list[tuple[int, ...]] = []
     it.model.register_forward_pre_hook(lambda model, given: shapes.append(tuple(given[0].shape)))
-    monkeypatch.setattr("weft.pipelines.embedder.BATCH_TOKENS", 100)
+    monkeypatch.setattr("weft.tasks.reading.READ_TOKENS", 100)
     np.testing.assert_allclose(it.embed(every), whole, atol=1e-6, rtol=0)
     assert len(shapes) > 10
     assert max(rows * length for rows, length in shapes) <= 100
@@ -99,7 +99,7 @@ def test_few_and_none(monkeypatch: pytest.MonkeyPatch) -> None:
     shapes: list[tuple[int, ...]] = []
     it.model.register_forward_pre_hook(lambda model, given: shapes.append(tuple(given[0].shape)))
     it.embed("dog")
-    assert shapes == [(6, 3)]
+    assert shapes == [(1, 18)]
 
 
 def test_a_long_text_is_named_or_cut() -> None:

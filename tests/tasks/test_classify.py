@@ -18,7 +18,7 @@ from weft.data.sources import Report
 from weft.errors import UserError
 from weft.tasks.classify import Scores, probabilities, score, targets_of
 from weft.tasks.labelled import Labelled, read_labelled
-from weft.tasks.reading import equal_lengths, hold_out
+from weft.tasks.reading import hold_out
 
 MODEL = ModelConfig(architecture="encoder", vocabulary=10, width=8, encoder_layers=1, heads=1, feed_forward=8)
 SMALL = {
@@ -352,12 +352,6 @@ def test_every_label_of_several_stays_to_be_learned() -> None:
         assert {label for each in kept for label in each} == set("abcdefgh")
     kept, held = hold_out(["x", "y"], share=0.9, seed=0, labels=[("a",), ("b",)])
     assert (kept, held) == (["x", "y"], [])
-
-
-def test_texts_of_equal_length_are_read_together_up_to_so_many_tokens() -> None:
-    lengths = [5000, 10, 10, *([1500] * 5)]
-    groups = [rows.tolist() for rows in equal_lengths(lengths, tokens=4096)]
-    assert groups == [[0], [3, 4], [5, 6], [7], [1, 2]]
 
 
 def test_a_damaged_configuration_is_named(run: Path, tmp_path: Path) -> None:

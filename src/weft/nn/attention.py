@@ -10,6 +10,7 @@ from torch import Tensor, nn
 from weft.config import ModelConfig
 from weft.nn.cache import LayerCache
 from weft.nn.kernels import attend
+from weft.nn.masks import Run
 from weft.nn.norms import RMSNorm
 from weft.nn.positions import Position, Positions
 from weft.nn.taps import Tap
@@ -51,7 +52,8 @@ class Attention(nn.Module):
         positions: Positions | None = None,
         mask: Bool[Tensor, "#M 1 #T S"] | None = None,
         causal: bool = False,
-        bias: Float[Tensor, "H T S"] | None = None,
+        bias: Float[Tensor, "H _ _"] | None = None,
+        runs: Sequence[Run] = (),
         cache: LayerCache | None = None,
     ) -> Float[Tensor, "B T D"]:
         """Attend from `x` to itself, or to `memory`.
@@ -59,7 +61,7 @@ class Attention(nn.Module):
         With `memory`, each of its M rows may serve several neighbouring rows of `x` (the beams of a sentence): B is a
         multiple of M, and the memory is never copied. Memories of different lengths S come as several, whose rows
         follow each other in `x`. With `cache`, `x` holds the new tokens alone, and the memory's keys and values are
-        made once.
+        made once. With `runs`, each of the texts in the one row of `x` attends to itself.
         """
         rows, length, width = x.shape
         dropout = self.dropout if self.training else 0.0
@@ -77,7 +79,7 @@ class Attention(nn.Module):
             q, k, v = self._of_itself(x, position or Position(), at)
             if cache is not None:
                 k, v = cache.extend(k, v)
-            mixed = [attending(q, k, v)]
+            mixed = [attending(q, k, v, runs=runs)]
         joined = [part.transpose(1, 2).reshape(-1, length, width) for part in mixed]
         out: Tensor = self.output(joined[0] if len(joined) == 1 else torch.cat(joined))
         return out

@@ -1,5 +1,6 @@
 """Attention kernels: `attend` is the only place that knows one."""
 
+from collections.abc import Sequence
 from typing import Literal
 
 import torch
@@ -7,6 +8,7 @@ from jaxtyping import Bool, Float
 from torch import Tensor
 from torch.nn import functional
 
+from weft.nn.masks import Run
 from weft.nn.taps import Tap
 
 __all__ = ["Kernel", "attend", "choose_kernel"]
@@ -32,16 +34,22 @@ def attend(
     *,
     mask: Bool[Tensor, "#B 1 #T S"] | None = None,
     causal: bool = False,
-    bias: Float[Tensor, "H T S"] | None = None,
+    bias: Float[Tensor, "H _ _"] | None = None,
     dropout: float = 0.0,
     tap: Tap | None = None,
+    runs: Sequence[Run] = (),
     kernel: Kernel | None = None,
 ) -> Float[Tensor, "B H T K"]:
     """softmax(q kᵀ / √K + bias) v (Vaswani et al. 2017, section 3.2.1), with G heads of keys and values for H of queries.
 
     A query that may see no key gets zeros. `causal` says that `mask` is nothing but the causal one, which lets a
-    kernel skip what it hides. `tap` is handed the weights, (B, H, T, S).
+    kernel skip what it hides. `tap` is handed the weights, (B, H, T, S). With `runs` the one row holds several texts, and
+    each attends to itself alone, by the run's own mask.
     """
+    if runs:
+        return _each_run(
+            q, k, v, runs=runs, causal=causal, bias=bias, dropout=dropout, tap=tap, kernel=kernel
+        )
     wanted = tap is not None and tap.wanted
     kernel = kernel or choose_kernel(q.device, queries=q.shape[2], keys=k.shape[2], weights_wanted=wanted)
     if kernel == "plain":
@@ -59,6 +67,31 @@ def attend(
         is_causal=use_causal,
         enable_gqa=k.shape[1] != q.shape[1],
     )
+
+
+def _each_run(
+    q: Tensor,
+    k: Tensor,
+    v: Tensor,
+    *,
+    runs: Sequence[Run],
+    causal: bool,
+    bias: Tensor | None,
+    dropout: float,
+    tap: Tap | None,
+    kernel: Kernel | None,
+) -> Tensor:
+    """The texts of a row (1, H, N, K), those of one length together."""
+    sizes = [run.texts * run.length for run in runs]
+    mixed = []
+    for run, *parts in zip(runs, *(torch.split(each[0], sizes, dim=1) for each in (q, k, v)), strict=True):
+        texts = [part.unflatten(1, (run.texts, run.length)).transpose(0, 1) for part in parts]
+        near = None if bias is None else bias[:, : run.length, : run.length]
+        found = attend(
+            *texts, mask=run.visible, causal=causal, bias=near, dropout=dropout, tap=tap, kernel=kernel
+        )
+        mixed.append(found.transpose(1, 2).flatten(0, 1))  # (texts · length, H, K)
+    return torch.cat(mixed)[None].transpose(1, 2)
 
 
 def _plain(

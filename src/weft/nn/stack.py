@@ -13,7 +13,7 @@ from weft.nn.attention import Attention
 from weft.nn.cache import KVCache, LayerCache
 from weft.nn.dropout import Dropout
 from weft.nn.feed_forward import FeedForward
-from weft.nn.masks import Mask
+from weft.nn.masks import Mask, Run
 from weft.nn.norms import make_norm
 from weft.nn.positions import Position, Positions, make_position
 
@@ -44,6 +44,7 @@ class SelfAttention(TypedDict, total=False):
     mask: Bool[Tensor, "#B 1 #T S"] | None
     causal: bool
     bias: Float[Tensor, "H T S"] | None
+    runs: Sequence[Run]
 
 
 class Block(nn.Module):
@@ -102,23 +103,22 @@ class Stack(nn.Module):
         """Embedded tokens to hidden states.
 
         `mask` defaults to the stack's own (causal or not). `positions` are needed only where they differ from row to
-        row (packed documents). With `cache`, `x` holds the new tokens alone.
+        row (packed documents, or the runs of a mask). With `cache`, `x` holds the new tokens alone.
         """
+        mask = mask or Mask(causal=self.causal)
         past = cache.length if cache is not None else 0
-        length = past + x.shape[1]
+        length = past + max((length for _, length in mask.runs), default=x.shape[1])
         keys = torch.arange(length, device=x.device)
         at = slice(past, length) if positions is None else positions
-        mask = mask or Mask(causal=self.causal)
-        views = [(mask, mask.build(x.shape[1], length, device=x.device))]
-        if self.window is not None:
-            local = replace(mask, window=self.window)
-            views.append((local, local.build(x.shape[1], length, device=x.device)))
+        views = [mask] if self.window is None else [mask, replace(mask, window=self.window)]
+        runs = [view.split(device=x.device) for view in views]
+        visible = [None if view.runs else view.build(x.shape[1], length, device=x.device) for view in views]
         memory_visible = None if memory_keep is None else memory_keep[:, None, None, :]
         bias = self.position.bias(keys[past:], keys)
 
         x = self.dropout(self.embedding_norm(self.position.embed(x, at)))
         for index, block in enumerate(self.blocks):
-            seen, visible = views[0 if index % self.global_every == 0 else -1]
+            view = 0 if index % self.global_every == 0 else -1
             x = block(
                 x,
                 memory,
@@ -126,9 +126,10 @@ class Stack(nn.Module):
                 cache=cache.layers[index] if cache is not None else None,
                 position=self.position,
                 positions=at,
-                mask=visible,
-                causal=seen.only_causal,
+                mask=visible[view],
+                causal=views[view].only_causal,
                 bias=bias,
+                runs=runs[view],
             )
         out: Tensor = self.norm(x)
         return out

@@ -14,14 +14,12 @@ from weft.models.encoder import Encoder
 from weft.nn.heads import pool
 from weft.nn.inference import Precision
 from weft.pipelines.texts import checked_texts, kind_of
-from weft.tasks.reading import collate_readings, equal_lengths, read_states
+from weft.tasks.reading import read_alone
 from weft.text.encode import read_texts
 from weft.text.tokenizer import Tokenizer
 
 __all__ = ["Embedder", "embed", "too_long"]
 
-BATCH_TOKENS = 4096
-FEWEST = 16  # tokens in a batch: a product of fewer rows may round otherwise than one of more
 SHOWN = 40  # characters of a text that is named in an error
 
 
@@ -83,7 +81,7 @@ def embed(
 ) -> NDArray[np.float32]:
     """What `Embedder.embed` gives, from any encoder: its hidden states pooled as its configuration says, without a head.
 
-    Texts of equal length are read together, so that no vector depends on the others. Each is made as long as 1, unless the
+    No vector depends on the others. Each is made as long as 1, unless the
     configuration says that it is not.
     """
     texts = checked_texts(text)
@@ -95,13 +93,9 @@ def embed(
                 "model takes: split it, or ask with truncate for its beginning alone"
             )
     vectors = torch.empty(len(texts), config.model.width)
-    for rows in equal_lengths([len(reading.ids) for reading in readings], tokens=BATCH_TOKENS):
-        length = len(readings[rows[0]].ids)
-        copies = np.resize(rows, max(len(rows), -(-FEWEST // length)))
-        batch = collate_readings([readings[row] for row in copies], pad=tokenizer.pad_id)
-        states, keep = read_states(model, {name: each.to(model.device) for name, each in batch.items()})
-        pooled = pool(states.float(), keep=keep, pooling=config.pooling)
-        vectors[torch.from_numpy(rows)] = pooled[: len(rows)].cpu()
+    ids, segments = [each.ids for each in readings], [each.segments for each in readings]
+    for rows, states in read_alone(model, ids, segments):
+        vectors[torch.from_numpy(rows)] = pool(states.float(), keep=None, pooling=config.pooling).cpu()
     if not isinstance(config, EncoderConfig) or config.normalise:
         vectors = torch.nn.functional.normalize(vectors, dim=-1)
     found: NDArray[np.float32] = vectors.numpy()

@@ -7,16 +7,17 @@ from typing import NamedTuple, overload
 import numpy as np
 import torch
 from numpy.typing import NDArray
+from torch import Tensor
 
 from weft.config import FillerConfig
 from weft.errors import UserError
 from weft.inspect import Inspected, Text, inspect_reading, readable
 from weft.models.encoder import Encoder
 from weft.nn.inference import Precision
-from weft.pipelines.embedder import BATCH_TOKENS, FEWEST, SHOWN, embed
+from weft.pipelines.embedder import SHOWN, embed
 from weft.pipelines.texts import checked_texts, kind_of
 from weft.tasks.masking import special_ids
-from weft.tasks.reading import collate_readings, equal_lengths, read_states
+from weft.tasks.reading import FEWEST, read_alone
 from weft.text.encode import Reading
 from weft.text.tokenizer import MASKS, Tokenizer
 
@@ -52,6 +53,7 @@ class Filler:
     def fill(self, text: str, *, top: int = 5) -> list[list[Candidate]]: ...  # type: ignore[overload-overlap]
     @overload
     def fill(self, text: Sequence[str], *, top: int = 5) -> list[list[list[Candidate]]]: ...
+    @torch.inference_mode()
     def fill(
         self, text: str | Sequence[str], *, top: int = 5
     ) -> list[list[Candidate]] | list[list[list[Candidate]]]:
@@ -65,9 +67,10 @@ class Filler:
         texts = checked_texts(text)
         readings = [self._read(each) for each in texts]
         answers: list[list[list[Candidate]]] = [[] for _ in texts]
-        for rows in equal_lengths([len(reading.ids) for reading in readings], tokens=BATCH_TOKENS):
-            at, ids, probabilities = self._likeliest([readings[row] for row in rows], top=top)
-            for (row, place), best, shares in zip(at, ids, probabilities, strict=True):
+        ids, segments = [each.ids for each in readings], [each.segments for each in readings]
+        for rows, states in read_alone(self.model, ids, segments):
+            at, best_ids, probabilities = self._likeliest([ids[row] for row in rows], states, top=top)
+            for (row, place), best, shares in zip(at, best_ids, probabilities, strict=True):
                 number = int(rows[row])
                 pieces = [(readings[number].ids[place - 1], id_) for id_ in best]
                 filled = [self._filled(texts[number], len(answers[number]), pair) for pair in pieces]
@@ -112,17 +115,11 @@ class Filler:
         nothing = [0] * len(ids)
         return Reading(ids, nothing, nothing, [], over=False)
 
-    @torch.inference_mode()
     def _likeliest(
-        self, readings: Sequence[Reading], *, top: int
+        self, ids: Sequence[Sequence[int]], states: Tensor, *, top: int
     ) -> tuple[list[tuple[int, int]], list[list[int]], list[list[float]]]:
         """Where the masks of texts of one length are, as text and place, their likeliest pieces and how likely they are."""
-        length = len(readings[0].ids)
-        copies = np.resize(np.arange(len(readings)), max(len(readings), -(-FEWEST // length)))
-        batch = collate_readings([readings[row] for row in copies.tolist()], pad=self.tokenizer.pad_id)
-        batch = {name: each.to(self.model.device) for name, each in batch.items()}
-        states, _ = read_states(self.model, batch)
-        masks = batch["ids"][: len(readings)].eq(self.tokenizer.mask_id or 0).nonzero()  # (M, 2)
+        masks = torch.tensor(ids, device=states.device).eq(self.tokenizer.mask_id or 0).nonzero()  # (M, 2)
         asked = masks[torch.arange(max(len(masks), FEWEST), device=masks.device) % len(masks)]
         head = self.model.masked
         logits = head.logits(head(states[asked[:, 0], asked[:, 1]]))[: len(masks)]

@@ -20,7 +20,7 @@ from weft.nn.loss import Loss
 from weft.saved import CONFIG
 from weft.tasks.kept import hold_to_text
 from weft.tasks.labelled import Labelled, label_of, read_labelled
-from weft.tasks.reading import Beginning, collate_readings, equal_lengths, hold_out, read_states
+from weft.tasks.reading import Beginning, collate_readings, hold_out, read_alone, read_states
 from weft.tasks.task import Batch, Problem, Task, Validation
 from weft.text.encode import Reading, read_texts
 from weft.text.tokenizer import Tokenizer
@@ -38,7 +38,6 @@ __all__ = [
 ]
 
 HEADS: tuple[HeadName, ...] = ("pooler", "classify")
-BATCH_TOKENS = 4096  # of texts that are read without learning
 TEMPERATURES = np.geomspace(0.25, 8.0, 121)
 
 Targets = NDArray[Any]
@@ -281,10 +280,9 @@ def logits_of(model: Encoder, batch: Batch) -> Tensor:
 def predict(model: Encoder, readings: Sequence[Reading]) -> Tensor:
     """A score for each label of each text, (N, L) in float32 on the CPU; no text's depends on the others."""
     logits = torch.empty(len(readings), model.labels)
-    for rows in equal_lengths([len(reading.ids) for reading in readings], tokens=BATCH_TOKENS):
-        batch = collate_readings([readings[row] for row in rows], pad=model.config.special.pad)
-        found = logits_of(model, {name: tensor.to(model.device) for name, tensor in batch.items()})
-        logits[torch.from_numpy(rows)] = found.float().cpu()
+    ids, segments = [each.ids for each in readings], [each.segments for each in readings]
+    for rows, states in read_alone(model, ids, segments):
+        logits[torch.from_numpy(rows)] = model.heads["classify"](model.pooled(states)).float().cpu()
     return logits
 
 

@@ -12,7 +12,7 @@ from torch import Tensor
 
 from weft.data.batches import collate
 from weft.models.encoder import Encoder
-from weft.tasks.reading import equal_lengths, read_states
+from weft.tasks.reading import read_alone, read_states
 from weft.tasks.task import Batch
 from weft.text.encode import read_windows
 from weft.text.tokenizer import Layout, Spans
@@ -31,7 +31,6 @@ __all__ = [
     "window_scores",
 ]
 
-BATCH_TOKENS = 4096  # of windows that are read together
 NO_ANSWER = 0  # the token of each window that stands for "no answer here": its first one
 
 
@@ -150,19 +149,23 @@ def point(model: Encoder, batch: Batch) -> Float[Tensor, "B T 2"]:
     The head is one of float32 whatever the encoder computes in: with the eight bits of bfloat16 many spans would be equal.
     """
     states, _ = read_states(model, batch)
+    return _ends(model, states, batch["open"])
+
+
+def _ends(model: Encoder, states: Tensor, allowed: Tensor) -> Tensor:
     with torch.autocast(states.device.type, enabled=False):
         scores: Tensor = model.heads["answer"](states.float())
-    return scores.float().masked_fill(~batch["open"][..., None], -torch.inf)
+    return scores.float().masked_fill(~allowed[..., None], -torch.inf)
 
 
 @torch.inference_mode()
 def window_scores(model: Encoder, windows: Sequence[Window]) -> list[NDArray[np.float32]]:
-    """How each window's tokens score, (T, 2); windows of one length are read together, so that none depends on others."""
+    """How each window's tokens score, (T, 2); no window's scores depend on the others."""
     found: dict[int, NDArray[np.float32]] = {}
-    for rows in equal_lengths([len(window.ids) for window in windows], tokens=BATCH_TOKENS):
-        batch = collate_windows([windows[row] for row in rows], pad=model.config.special.pad)
-        scores = point(model, {name: tensor.to(model.device) for name, tensor in batch.items()})
-        found.update(zip(rows.tolist(), scores.cpu().numpy(), strict=True))
+    ids, segments = [window.ids for window in windows], [window.segments for window in windows]
+    for rows, states in read_alone(model, ids, segments):
+        allowed = torch.from_numpy(np.stack([windows[row].open for row in rows])).to(model.device)
+        found.update(zip(rows.tolist(), _ends(model, states, allowed).cpu().numpy(), strict=True))
     return [found[row] for row in range(len(windows))]
 
 

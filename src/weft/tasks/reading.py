@@ -4,7 +4,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from functools import cache
 from itertools import groupby
 from pathlib import Path
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import numpy as np
 import torch
@@ -27,15 +27,20 @@ from weft.text.tokenizer import Tokenizer
 from weft.text.training import train_tokenizer
 
 __all__ = [
+    "FEWEST",
     "Beginning",
     "collate_readings",
-    "equal_lengths",
     "hold_out",
     "load_start",
+    "read_alone",
     "read_states",
 ]
 
 Example = TypeVar("Example")
+Tokens = Sequence[int] | NDArray[Any]
+
+READ_TOKENS = 1024  # that are read together without learning: products with more rows are no faster
+FEWEST = 16  # tokens that are read together: a product of fewer rows may round otherwise than one of more
 
 ANSWERS = (
     "classify",
@@ -149,10 +154,47 @@ def read_states(model: Encoder, batch: Batch) -> tuple[Tensor, Tensor | None]:
     return model(batch["ids"], segments=segments, mask=Mask(keep=keep)), keep
 
 
-def equal_lengths(lengths: Sequence[int], *, tokens: int) -> Iterator[NDArray[np.int64]]:
-    """The numbers of texts that can be read together without padding, the longest first, up to so many tokens."""
-    order = sorted(range(len(lengths)), key=lambda number: -lengths[number])
-    for length, numbers in groupby(order, key=lambda number: lengths[number]):
-        rows, together = np.array(list(numbers)), max(1, tokens // max(1, length))
-        for start in range(0, len(rows), together):
-            yield rows[start : start + together]
+def read_alone(
+    model: Encoder, ids: Sequence[Tokens], segments: Sequence[Tokens]
+) -> Iterator[tuple[NDArray[np.int64], Tensor]]:
+    """The numbers of texts that are equally long, and their hidden states (R, T, D), the longest texts first.
+
+    What a text gets does not depend on the others. Texts of several lengths go through the layers' products as one row of
+    tokens, without padding; in attention alone each length is by itself.
+    """
+    for chunk in _chunks([len(each) for each in ids]):
+        size = sum(len(ids[number]) for number in chunk)
+        filled = [*chunk, *[chunk[-1]] * -(-max(0, FEWEST - size) // max(1, len(ids[chunk[-1]])))]
+        lengths = [len(ids[number]) for number in filled]
+        runs = [(len(list(group)), length) for length, group in groupby(lengths)]
+        states = model(
+            _row([ids[number] for number in filled], model.device),
+            segments=_row([segments[number] for number in filled], model.device).clamp(
+                max=max(0, model.config.segments - 1)
+            ),
+            mask=Mask(runs=runs),
+            positions=_row([range(length) for length in lengths], model.device),
+        )[0]
+        begin = 0
+        for (texts, length), part in zip(runs, states.split([a * b for a, b in runs]), strict=True):
+            numbers = chunk[begin : begin + texts]
+            yield numbers, part.unflatten(0, (texts, length))[: len(numbers)]
+            begin += texts
+
+
+def _row(columns: Sequence[Tokens], device: torch.device) -> Tensor:
+    """Texts one after the other, (1, N)."""
+    every = np.concatenate([np.asarray(column, dtype=np.int64) for column in columns])
+    return torch.from_numpy(every)[None].to(device)
+
+
+def _chunks(lengths: Sequence[int]) -> Iterator[NDArray[np.int64]]:
+    """The numbers of all texts, the longest first, in parts of up to so many tokens."""
+    order = np.argsort(-np.asarray(lengths), kind="stable")
+    ends = np.cumsum(np.asarray(lengths)[order])
+    begin = 0
+    while begin < len(order):
+        read = ends[begin - 1] if begin else 0
+        end = max(begin + 1, int(np.searchsorted(ends, read + READ_TOKENS, side="right")))
+        yield order[begin:end]
+        begin = end

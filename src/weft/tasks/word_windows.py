@@ -9,14 +9,13 @@ from numpy.typing import NDArray
 
 from weft.models.encoder import Encoder
 from weft.tasks.entities import Sentence
-from weft.tasks.reading import collate_readings, equal_lengths, read_states
+from weft.tasks.reading import read_alone
 from weft.tasks.tags import NOTHING, PART
 from weft.text.encode import Reading
 from weft.text.tokenizer import Layout, Spans, Tokenizer
 
 __all__ = ["Window", "Windows", "first_tokens", "predict", "read_sentences", "spaced"]
 
-BATCH_TOKENS = 4096  # of sentences that are read without learning
 OVERLAP = 4  # a window begins with the last one of so many parts of the one before
 
 
@@ -107,10 +106,9 @@ def predict(model: Encoder, read: Sequence[Windows]) -> list[NDArray[np.float32]
     """
     found = [np.zeros((len(each.tokens), model.labels), dtype=np.float32) for each in read]
     windows = [(number, window) for number, each in enumerate(read) for window in each.windows]
-    for rows in equal_lengths([len(window.reading.ids) for _, window in windows], tokens=BATCH_TOKENS):
-        batch = collate_readings([windows[row][1].reading for row in rows], pad=model.config.special.pad)
-        states, _ = read_states(model, {name: tensor.to(model.device) for name, tensor in batch.items()})
-        scores = model.heads["tag"](states).float().log_softmax(-1).cpu().numpy()  # (B, T, L)
+    ids = [window.reading.ids for _, window in windows]
+    for rows, states in read_alone(model, ids, [window.reading.segments for _, window in windows]):
+        scores = model.heads["tag"](states).float().log_softmax(-1).cpu().numpy()  # (R, T, L)
         for number, (sentence, window) in enumerate(windows[row] for row in rows):
             found[sentence][window.words] = scores[number, window.at]
     return found
