@@ -6,7 +6,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-__all__ = ["Dropout"]
+__all__ = ["Dropout", "drop"]
 
 
 class _DropoutByBits(torch.autograd.Function):
@@ -27,19 +27,24 @@ class _DropoutByBits(torch.autograd.Function):
         return gradient * scale, None
 
 
+def drop(x: Tensor, rate: float) -> Tensor:
+    """Zero each number with probability `rate`, and scale the rest by 1 / (1 - rate) (Srivastava et al. 2014)."""
+    if rate == 0.0:
+        return x
+    if x.device.type != "cpu":
+        return functional.dropout(x, rate)
+    return _DropoutByBits.apply(x, rate)  # type: ignore[no-any-return, no-untyped-call]
+
+
 class Dropout(nn.Module):
-    """Zero each number with probability `rate` in training and scale the rest by 1 / (1 - rate) (Srivastava et al. 2014)."""
+    """`drop` while in training."""
 
     def __init__(self, rate: float) -> None:
         super().__init__()
         self.rate = rate
 
     def forward(self, x: Tensor) -> Tensor:
-        if not self.training or self.rate == 0.0:
-            return x
-        if x.device.type != "cpu":
-            return functional.dropout(x, self.rate)
-        return _DropoutByBits.apply(x, self.rate)  # type: ignore[no-any-return, no-untyped-call]
+        return drop(x, self.rate) if self.training else x
 
     def extra_repr(self) -> str:
         return f"rate={self.rate}"

@@ -8,6 +8,7 @@ from jaxtyping import Bool, Float
 from torch import Tensor
 from torch.nn import functional
 
+from weft.nn.dropout import drop
 from weft.nn.masks import Run
 from weft.nn.taps import Tap
 
@@ -123,4 +124,4 @@ def _plain(
         weights = weights.masked_fill(~mask, 0.0)  # a row that sees nothing: zeros, not an average
     if tap is not None:
         weights = tap(weights)
-    return functional.dropout(weights, dropout) @ v
+    return drop(weights, dropout) @ v
