@@ -120,8 +120,9 @@ _BERT = {
     "warmup": 10_000,
     "learning_rate": 1e-4,
     "weight_decay": 0.01,
+    "batch_tokens": 131_072,
+    "smoothing": 0.0,
 }
-_BERT["batch_tokens"] = 131_072
 
 # What a task wants otherwise of a model of weft's own that begins from nothing. To classify, whole words: those that are
 # rare are one and the same token, which is a lesson, too. On TREC's questions a model came to 82 on held-out ones with
