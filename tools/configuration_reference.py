@@ -24,7 +24,7 @@ MEANING = {
     "data.train": "Training text: patterns and files, as `--train` takes them.",
     "data.valid": "Held-out text, to choose the best weights by.",
     "data.columns": "Names for the columns of a table that has no header.",
-    "data.max_tokens": "Of a pair a longer side leaves it out, and is counted; texts to classify are cut, to tag read in windows.",
+    "data.max_tokens": "A pair with a longer side is left out, and counted; a longer text is cut (classify) or split (tag).",
     "tokenizer.kind": "What the pieces are: byte-level BPE, Unigram, WordPiece, words or characters.",
     "tokenizer.size": "How many pieces; without it, as many as suit the training text.",
     "tokenizer.path": "A tokenizer.json to use as it is; kind and size then count for nothing. Language tags are added.",
