@@ -26,6 +26,7 @@ __all__ = [
     "ModelConfig",
     "ReaderConfig",
     "ReadingRun",
+    "RotaryScaling",
     "RunConfig",
     "SpecialTokens",
     "TagConfig",
@@ -62,20 +63,40 @@ class SpecialTokens(Config):
     mask: int | None = None
 
 
+class RotaryScaling(Config):
+    """How rotary positions reach further than the `original_length` that they were trained for.
+
+    "linear": all angles are divided by `factor` (Chen et al. 2023, section 3.2). "llama3": those that turn less than
+    `slow` times within the original length are, those that turn more than `fast` times are not, and between them is a
+    ramp (Grattafiori et al. 2024, as published). "yarn": such a ramp over the dimensions, and scores that are sharper by
+    `attention` (Peng et al. 2024, section 3).
+    """
+
+    kind: Literal["linear", "llama3", "yarn"]
+    factor: float = Field(ge=1)
+    original_length: int = Field(gt=0)
+    slow: float = Field(default=1.0, gt=0)
+    fast: float = Field(default=4.0, gt=0)
+    attention: float = Field(default=1.0, gt=0)
+
+
 class ModelConfig(Config):
     """The shape of a model. Behaviour follows these fields alone, never a model's name.
 
-    An "encoder" has no decoder layers. With a `window`, a layer's tokens see those less than so many positions away, but
-    for each `global_every`th layer from the first one on, where all see all.
+    An "encoder" has no decoder layers, a "decoder" no encoder layers. With a `window`, a layer's tokens see those less than
+    so many positions away, but for each `global_every`th layer from the first one on, where all see all; 0: there is none.
+    `head_size` is a head's width where it is not what the heads share of the model's. `query_key_value_bias` None: as
+    `bias`.
     """
 
-    architecture: Literal["seq2seq", "encoder"] = "seq2seq"
+    architecture: Literal["seq2seq", "encoder", "decoder"] = "seq2seq"
     vocabulary: int = Field(gt=0)
     width: int = Field(gt=0)
-    encoder_layers: int = Field(gt=0)
+    encoder_layers: int = Field(default=0, ge=0)
     decoder_layers: int = Field(default=0, ge=0)
     heads: int = Field(gt=0)
     kv_heads: int | None = Field(default=None, gt=0)
+    head_size: int | None = Field(default=None, gt=0)
     feed_forward: int = Field(gt=0)
     activation: Activation = "relu"
     gated: bool = False
@@ -86,11 +107,14 @@ class ModelConfig(Config):
     embedding_norm: bool = False
     query_key_norm: bool = False
     bias: bool = True
+    query_key_value_bias: bool | None = None
     position: PositionScheme = "sinusoidal"
     position_offset: int = Field(default=0, ge=0)
+    rotary_base: float = Field(default=10_000.0, gt=1)
+    rotary_scaling: RotaryScaling | None = None
     max_length: int = Field(default=1024, gt=0)
     window: int | None = Field(default=None, gt=0)
-    global_every: int = Field(default=3, gt=0)
+    global_every: int = Field(default=3, ge=0)
     segments: int = Field(default=0, ge=0)
     scale_embedding: bool = True
     tie: Literal["three", "two", "none"] = "three"
@@ -104,19 +128,19 @@ class ModelConfig(Config):
 
     @property
     def head_width(self) -> int:
-        return self.width // self.heads
+        return self.head_size or self.width // self.heads
 
     @model_validator(mode="after")
     def _layers_suit(self) -> Self:
-        if (self.architecture == "seq2seq") != (self.decoder_layers > 0):
-            raise ValueError(
-                f"decoder_layers {self.decoder_layers} do not suit the architecture {self.architecture}"
-            )
+        for side in ("encoder", "decoder"):
+            layers = getattr(self, f"{side}_layers")
+            if (self.architecture in ("seq2seq", side)) != (layers > 0):
+                raise ValueError(f"{side}_layers {layers} do not suit the architecture {self.architecture}")
         return self
 
     @model_validator(mode="after")
     def _shapes_divide(self) -> Self:
-        if self.width % self.heads:
+        if self.head_size is None and self.width % self.heads:
             raise ValueError(f"width {self.width} is not a multiple of heads {self.heads}")
         if self.heads % (self.kv_heads or self.heads):
             raise ValueError(f"heads {self.heads} is not a multiple of kv_heads {self.kv_heads}")

@@ -11,7 +11,7 @@ from weft.config import ModelConfig
 from weft.nn.cache import LayerCache
 from weft.nn.kernels import attend
 from weft.nn.masks import Run
-from weft.nn.norms import RMSNorm
+from weft.nn.norms import RMS_EPSILON, RMSNorm
 from weft.nn.positions import Position, Positions
 from weft.nn.taps import Tap
 
@@ -32,14 +32,15 @@ class Attention(nn.Module):
         self.groups = config.kv_heads or config.heads
         self.dropout = config.attention_dropout
         self.head_width = config.head_width
-        inner = self.groups * config.head_width
-        self.query = nn.Linear(config.width, config.width, bias=config.bias)
-        self.key = nn.Linear(config.width, inner, bias=config.bias)
-        self.value = nn.Linear(config.width, inner, bias=config.bias)
-        self.output = nn.Linear(config.width, config.width, bias=config.bias)
-        normalise = config.query_key_norm
-        self.query_norm = RMSNorm(config.head_width, scale=True) if normalise else nn.Identity()
-        self.key_norm = RMSNorm(config.head_width, scale=True) if normalise else nn.Identity()
+        bias = config.bias if config.query_key_value_bias is None else config.query_key_value_bias
+        inner = self.heads * config.head_width
+        self.query = nn.Linear(config.width, inner, bias=bias)
+        self.key = nn.Linear(config.width, self.groups * config.head_width, bias=bias)
+        self.value = nn.Linear(config.width, self.groups * config.head_width, bias=bias)
+        self.output = nn.Linear(inner, config.width, bias=config.bias)
+        norm = partial(RMSNorm, config.head_width, scale=True, epsilon=config.norm_epsilon or RMS_EPSILON)
+        self.query_norm = norm() if config.query_key_norm else nn.Identity()
+        self.key_norm = norm() if config.query_key_norm else nn.Identity()
         self.weights = Tap()
         self.joined: nn.Module | None = None
 
@@ -63,7 +64,7 @@ class Attention(nn.Module):
         follow each other in `x`. With `cache`, `x` holds the new tokens alone, and the memory's keys and values are
         made once. With `runs`, each of the texts in the one row of `x` attends to itself.
         """
-        rows, length, width = x.shape
+        rows, length, _ = x.shape
         dropout = self.dropout if self.training else 0.0
         attending = partial(attend, mask=mask, causal=causal, bias=bias, dropout=dropout, tap=self.weights)
         if memory is not None:
@@ -80,7 +81,7 @@ class Attention(nn.Module):
             if cache is not None:
                 k, v = cache.extend(k, v)
             mixed = [attending(q, k, v, runs=runs)]
-        joined = [part.transpose(1, 2).reshape(-1, length, width) for part in mixed]
+        joined = [part.transpose(1, 2).reshape(-1, length, self.heads * self.head_width) for part in mixed]
         out: Tensor = self.output(joined[0] if len(joined) == 1 else torch.cat(joined))
         return out
 

@@ -9,7 +9,7 @@ from torch.nn import functional
 
 from weft.config import ModelConfig
 
-__all__ = ["RMSNorm", "make_norm"]
+__all__ = ["RMS_EPSILON", "RMSNorm", "make_norm"]
 
 LAYER_EPSILON = 1e-5
 RMS_EPSILON = 1e-6

@@ -6,7 +6,7 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor, nn
 
-from weft.config import ModelConfig
+from weft.config import ModelConfig, RotaryScaling
 
 Positions = Int[Tensor, "*B T"] | slice
 """The positions of tokens: a slice where each row has the same and they follow each other, which costs no look-up."""
@@ -88,15 +88,25 @@ class Rotary(Position):
     cosines: Tensor
     sines: Tensor
 
-    def __init__(self, head_width: int, *, max_length: int, base: float = 10000.0) -> None:
+    def __init__(
+        self,
+        head_width: int,
+        *,
+        max_length: int,
+        base: float = 10_000.0,
+        scaling: RotaryScaling | None = None,
+    ) -> None:
         super().__init__()
         rates = base ** (-torch.arange(0, head_width, 2, dtype=torch.float64) / head_width)
+        sharper = 1.0
+        if scaling is not None:
+            rates, sharper = _scaled(rates, scaling), scaling.attention
         angles = (torch.arange(max_length, dtype=torch.float64)[:, None] * rates).repeat(
             1, 2
         )  # (max_length, K)
         signs = torch.tensor([-1.0, 1.0], dtype=torch.float64).repeat_interleave(head_width // 2)
-        self.register_buffer("cosines", angles.cos().float(), persistent=False)
-        self.register_buffer("sines", (angles.sin() * signs).float(), persistent=False)
+        self.register_buffer("cosines", (angles.cos() * sharper).float(), persistent=False)
+        self.register_buffer("sines", (angles.sin() * signs * sharper).float(), persistent=False)
 
     def rotate(self, x: Float[Tensor, "B H T K"], positions: Positions) -> Float[Tensor, "B H T K"]:
         cosines, sines = (_at(table, positions).to(x.dtype) for table in (self.cosines, self.sines))
@@ -104,6 +114,27 @@ class Rotary(Position):
             cosines, sines = cosines[:, None], sines[:, None]
         half = x.shape[-1] // 2
         return torch.addcmul(x * cosines, x.roll(half, -1), sines)
+
+
+def _scaled(rates: Float[Tensor, " K/2"], scaling: RotaryScaling) -> Float[Tensor, " K/2"]:
+    """The angles from one position to the next, made smaller where they turn seldom within the original length."""
+    turns = scaling.original_length * rates / (2 * math.pi)
+    match scaling.kind:
+        case "linear":
+            kept = torch.zeros_like(rates)
+        case "llama3":
+            kept = (turns - scaling.slow) / (scaling.fast - scaling.slow)
+        case "yarn":  # a ramp over the dimensions, between those that turn `fast` and `slow` times
+            places = torch.arange(len(rates), dtype=rates.dtype)
+            step = rates[0].log() - rates[1].log()
+            first, last = (
+                math.log(scaling.original_length / (2 * math.pi * count)) / step
+                for count in (scaling.fast, scaling.slow)
+            )
+            first, last = first.floor().clamp(min=0), last.ceil().clamp(max=2 * len(rates) - 1)
+            kept = 1 - (places - first) / (last - first).clamp(min=0.001)
+    kept = kept.clamp(0, 1)
+    return rates * (kept + (1 - kept) / scaling.factor)
 
 
 class Alibi(Position):
@@ -167,7 +198,12 @@ def make_position(config: ModelConfig, *, causal: bool) -> Position:
         case "learned":
             return Learned(config.width, max_length=config.max_length, offset=config.position_offset)
         case "rotary":
-            return Rotary(config.head_width, max_length=config.max_length)
+            return Rotary(
+                config.head_width,
+                max_length=config.max_length,
+                base=config.rotary_base,
+                scaling=config.rotary_scaling,
+            )
         case "alibi":
             return Alibi(config.heads)
         case "t5":

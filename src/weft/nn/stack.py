@@ -118,7 +118,7 @@ class Stack(nn.Module):
 
         x = self.dropout(self.embedding_norm(self.position.embed(x, at)))
         for index, block in enumerate(self.blocks):
-            view = 0 if index % self.global_every == 0 else -1
+            view = 0 if self.global_every and index % self.global_every == 0 else -1
             x = block(
                 x,
                 memory,
