@@ -21,6 +21,8 @@ __all__ = [
     "FillerConfig",
     "FolderConfig",
     "HeadName",
+    "LanguageConfig",
+    "LanguageRun",
     "MaskedConfig",
     "MaskedRun",
     "ModelConfig",
@@ -248,7 +250,7 @@ class TranslateRun(RunConfig):
 
 
 class ReadingRun(RunConfig):
-    """A run that trains an encoder: from scratch, or from the weights of a model's folder, weft's or Hugging Face's.
+    """A run that trains one stack of layers: from scratch, or from the weights in a folder, weft's or Hugging Face's.
 
     Where there is no held-out text, a share `hold_out` of the training examples is held out.
     """
@@ -277,6 +279,25 @@ class MaskedRun(ReadingRun):
 
     task: Literal["masked-lm"] = "masked-lm"
     masked: MaskedConfig = MaskedConfig()
+
+
+class LanguageConfig(Config):
+    """Language modelling (Radford et al. 2019): texts are read in rows of `length` tokens.
+
+    As one "stream", in which each text begins where the one before it ended; or "apart", packed into rows in which no
+    text sees another, which is for texts that are shorter than a row. A table's texts stand in `text_column`.
+    """
+
+    length: int = Field(default=256, gt=1)
+    texts: Literal["stream", "apart"] = "stream"
+    text_column: str = "text"
+
+
+class LanguageRun(ReadingRun):
+    """A run that trains a language model."""
+
+    task: Literal["language-model"] = "language-model"
+    language: LanguageConfig = LanguageConfig()
 
 
 class ClassifyConfig(Config):
@@ -364,6 +385,13 @@ class TranslatorConfig(FolderConfig):
         return {"task": self.task, "directions": ", ".join("-".join(pair) for pair in self.directions)}
 
 
+class GeneratorConfig(FolderConfig):
+    """A language model. `prefix` stands before each prompt."""
+
+    task: Literal["language-model"] = "language-model"
+    prefix: tuple[int, ...] = ()
+
+
 class ReaderConfig(FolderConfig):
     """What an encoder with its heads is; `pooling` says how a text's tokens become one vector.
 
@@ -448,6 +476,7 @@ FOLDERS: Mapping[str, type[FolderConfig]] = MappingProxyType(
         "classify": ClassifierConfig,
         "tag": TaggerConfig,
         "answer": AnswererConfig,
+        "language-model": GeneratorConfig,
     }
 )
 """What `config.json` holds, by its task."""

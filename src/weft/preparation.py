@@ -60,7 +60,7 @@ def prospect(run: RunConfig, trainer: Trainer) -> dict[str, Any]:
     tokens = int(task.lengths.sum())
     parameters = sum(parameter.numel() for parameter in trainer.model.parameters())
     steps = trainer.batches.steps_per_epoch(0)
-    source, target = _work(task)
+    source, target = _work(task, run.model.architecture)
     step = estimate_step(
         trainer.model,
         run.model,
@@ -119,14 +119,14 @@ def prepare(folder: Path, *, reporter: Reporter, device: torch.device) -> None:
     update_folder(folder, kind=run.task, files={**saved, **files})
 
 
-def _work(task: Task) -> tuple[int, int]:
-    """The tokens of all training examples that go through the encoder's layers, and through the decoder's, if any."""
+def _work(task: Task, architecture: str) -> tuple[int, int]:
+    """The tokens of all training examples that go through the encoder's layers, and through the decoder's."""
     sides = [int(side) for side in task.lengths.sum(axis=0)]
-    return sides[0], sum(sides[1:])
+    return (0, sides[0]) if architecture == "decoder" else (sides[0], sum(sides[1:]))
 
 
 def _choose(task: Task, tokenizer: Tokenizer, *, run: RunConfig, device: torch.device) -> str:
-    source, target = _work(task)
+    source, target = _work(task, run.model.architecture)
     return default_preset(
         run.model.architecture,
         source_tokens=source,
@@ -192,7 +192,7 @@ def _refuse_other_shape(model: ModelConfig, start: ModelConfig) -> None:
 def _recipe(settings: Settings, preset: str | None, *, architecture: str) -> tuple[Recipe, Saved | None]:
     """A preset's recipe; or, for a run that begins with a model's folder, that model's shape and how it is fine-tuned."""
     path = settings.get("from_checkpoint")
-    if path is None or architecture != "encoder":
+    if path is None or architecture == "seq2seq":
         return named_preset(preset or "tiny", architecture=architecture, task=settings["task"]), None
     if preset:
         raise UserError(
@@ -202,7 +202,7 @@ def _recipe(settings: Settings, preset: str | None, *, architecture: str) -> tup
         raise UserError(
             f"tokenizer.{given[0]}: a run that begins with a checkpoint has its tokenizer: leave it out"
         )
-    start = load_start(str(path))
+    start = load_start(str(path), architecture=architecture)
     train = dict(FINE_TUNING)
     if any(settings.get("train", {}).get(length) for length in ("minutes", "steps")):
         del train["epochs"]

@@ -96,6 +96,16 @@ def _our_encoder(width: int, *, heads: int, layers: int, dropout: float) -> dict
     return {**_OUR_ENCODER, **shape, "encoder_layers": layers, "dropout": dropout}
 
 
+# A language model is all decoder: deeper and narrower than a translator's, its output apart from its input, since a
+# small vocabulary costs nothing.
+_OUR_DECODER = {**_OURS, "architecture": "decoder", "max_length": 1024, "tie": "none"}
+
+
+def _our_decoder(width: int, *, heads: int, layers: int, dropout: float) -> dict[str, Any]:
+    shape = {"width": width, "heads": heads, "feed_forward": 4 * width}
+    return {**_OUR_DECODER, **shape, "decoder_layers": layers, "dropout": dropout}
+
+
 # What a model that has read much is taught on little: small steps, the smaller the deeper, and none too many.
 FINE_TUNING: Recipe = {
     "optimizer": "adamw",
@@ -109,6 +119,8 @@ FINE_TUNING: Recipe = {
     "average": 0.0,
     "epochs": 4,
 }
+
+_WRITE = {"batch_tokens": 4096, "learning_rate": 4e-3, "warmup": 30, "smoothing": 0.0}
 
 _READ = {"batch_tokens": 1024, "learning_rate": 3e-3, "warmup": 50, "smoothing": 0.0}
 
@@ -162,6 +174,15 @@ PRESETS: Mapping[str, Mapping[str, Recipe]] = MappingProxyType(
                 if published.fields.get("architecture") == "encoder"
             },
         },
+        "decoder": {
+            "tiny": {"model": _our_decoder(128, heads=2, layers=3, dropout=0.0), "train": _WRITE},
+            "small": {"model": _our_decoder(256, heads=4, layers=4, dropout=0.1), "train": _WRITE},
+            "medium": {"model": _our_decoder(384, heads=6, layers=6, dropout=0.2), "train": _WRITE},
+            "large": {
+                "model": _our_decoder(768, heads=12, layers=12, dropout=0.1),
+                "train": {"batch_tokens": 32_768, "smoothing": 0.0},
+            },
+        },
     }
 )
 
@@ -173,6 +194,7 @@ EFFICIENCY = 0.4  # of the machine's products that a whole training step keeps u
 _TOKENS_FOR = {
     "seq2seq": {"tiny": 0, "small": 100_000, "medium": 600_000, "large": 20_000_000},
     "encoder": {"tiny": 0, "small": 1_000_000, "medium": 5_000_000, "large": 50_000_000},
+    "decoder": {"tiny": 0, "small": 300_000, "medium": 1_000_000, "large": 100_000_000},
 }
 
 
@@ -250,7 +272,8 @@ def training_flops(model: Recipe, *, vocabulary: int, source: float, target: flo
     """
     square = model["width"] ** 2
     inner = model["width"] * model["feed_forward"] * (3 if model.get("gated") else 2)
-    encoder = model["encoder_layers"] * (4 * square + inner)
-    decoder = model.get("decoder_layers", 0) * (8 * square + inner) + vocabulary * model["width"]
+    crossed = 4 * square if model.get("encoder_layers") else 0
+    encoder = model.get("encoder_layers", 0) * (4 * square + inner)
+    decoder = model.get("decoder_layers", 0) * (4 * square + crossed + inner) + vocabulary * model["width"]
     flops: float = 6 * (encoder * source + decoder * target)
     return flops

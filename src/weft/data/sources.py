@@ -12,7 +12,7 @@ from weft.data.files import File, StandardInput, at_home
 from weft.data.formats import FORMATS, Row, Several, open_csv, open_lines, open_tsv, table_of_records
 from weft.errors import UserError, suggest
 
-__all__ = ["Dropped", "Example", "Report", "Sources", "absolute", "complete", "open_sources"]
+__all__ = ["Dropped", "Example", "Report", "Sources", "absolute", "complete", "is_table", "open_sources"]
 
 _HUB = "hub:"
 _LANGUAGE = re.compile(r"[\w-]{1,32}")
@@ -55,6 +55,12 @@ class Sources:
         for source in self.sources:
             for line, values in source.rows(self.fields):
                 yield Example(dict(zip(self.fields, values, strict=True)), source.name, line)
+
+
+def is_table(source: Source) -> bool:
+    """Whether a source's examples are whole texts, and not the lines of a text file."""
+    is_file = at_home(source.name).is_file()  # and not standard input or a data set, which are tables
+    return not is_file or File(source.name).suffix in FORMATS
 
 
 def absolute(spec: str) -> str:

@@ -5,6 +5,7 @@ from types import MappingProxyType
 
 from weft.tasks.answer import AnswerProblem
 from weft.tasks.classify import ClassifyProblem
+from weft.tasks.language_model import LanguageProblem
 from weft.tasks.masked_lm import MaskedProblem
 from weft.tasks.parallel import TranslateProblem
 from weft.tasks.tag import TagProblem
@@ -19,5 +20,6 @@ PROBLEMS: Mapping[str, type[Problem]] = MappingProxyType(
         "tag": TagProblem,
         "answer": AnswerProblem,
         "masked-lm": MaskedProblem,
+        "language-model": LanguageProblem,
     }
 )

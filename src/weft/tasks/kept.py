@@ -26,6 +26,7 @@ def keep_tokens(
     mark: str,
     names: Sequence[str],
     begun: bool,
+    encode: Callable[[Sequence[str]], list[list[int]]] | None = None,
 ) -> tuple[TokenStore, Report | None]:
     """The examples as tokens, in a store at `folder` that is used again where `mark` says that nothing has changed.
 
@@ -40,7 +41,7 @@ def keep_tokens(
         folder if before is None else folder.with_name(f"{folder.name}-again"),
         read(report),
         fields=fields,
-        encode=tokenizer.encode,
+        encode=encode or tokenizer.encode,
         vocab_size=tokenizer.vocab_size,
         fingerprint=mark,
         report=report,

@@ -14,10 +14,8 @@ from torch.nn import functional
 
 from weft.config import FillerConfig, HeadName, MaskedConfig, MaskedRun, ModelConfig, RunConfig
 from weft.data.batches import collate, spread
-from weft.data.files import File, at_home
-from weft.data.formats import FORMATS
 from weft.data.packing import FIELD, Rows, around, find_documents, hold_out_tokens, pack, pair_up
-from weft.data.sources import Example, Source, Sources, open_sources
+from weft.data.sources import Example, Sources, is_table, open_sources
 from weft.data.store import TokenStore, fingerprint
 from weft.errors import UserError
 from weft.models.encoder import Encoder
@@ -316,7 +314,7 @@ def _lines(sources: Sources) -> Iterator[Example]:
     more.
     """
     for source in sources.sources:
-        table = _is_table(source)
+        table = is_table(source)
         line = 0
         for line, (text,) in source.rows([FIELD]):
             for part in text.split("\n") if table else [text]:
@@ -324,11 +322,6 @@ def _lines(sources: Sources) -> Iterator[Example]:
             if table:
                 yield Example({FIELD: ""}, source.name, line)
         yield Example({FIELD: ""}, source.name, line)
-
-
-def _is_table(source: Source) -> bool:
-    is_file = at_home(source.name).is_file()  # and not standard input or a data set, which are tables
-    return not is_file or File(source.name).suffix in FORMATS
 
 
 def _store(folder: Path, sources: Sources, tokenizer: Tokenizer, *, begun: bool) -> TokenStore:

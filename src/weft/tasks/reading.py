@@ -50,12 +50,13 @@ ANSWERS = (
 )  # heads that answer one question, and are learned anew for another
 
 
-def load_start(path: str) -> Saved:
-    """The encoder in a folder, weft's or Hugging Face's, that a run begins with."""
+def load_start(path: str, *, architecture: str = "encoder") -> Saved:
+    """The encoder or decoder in a folder, weft's or Hugging Face's, that a run begins with."""
     saved = _load_once(at_home(path).resolve())
-    if not isinstance(saved.config, ReaderConfig) or not isinstance(saved.tokenizer, Tokenizer):
+    if saved.config.model.architecture != architecture or not isinstance(saved.tokenizer, Tokenizer):
+        article = "an" if architecture == "encoder" else "a"
         raise UserError(
-            f"{path}: a model for the task {saved.config.task}, where an encoder is needed to begin with"
+            f"{path}: a model for the task {saved.config.task}, where {article} {architecture} is needed to begin with"
         )
     return saved
 

@@ -4,6 +4,7 @@ import json
 import math
 import re
 from collections.abc import Callable, Iterable, Sequence
+from functools import partial
 from typing import Literal, get_args
 
 import tokenizers
@@ -37,7 +38,12 @@ an eighth of the ids and more, so it holds those which occur."""
 
 
 def train_tokenizer(
-    texts: Iterable[str], *, kind: Kind = "bpe", size: int | None = None, special: Sequence[str] = ()
+    texts: Iterable[str],
+    *,
+    kind: Kind = "bpe",
+    size: int | None = None,
+    special: Sequence[str] = (),
+    exact: bool = False,
 ) -> Tokenizer:
     """A tokenizer trained on `texts`, with `size` ids at most, or as many as fit the text.
 
@@ -46,7 +52,7 @@ def train_tokenizer(
     then keeps each word that occurs twice, and "characters" each character.
 
     - bpe: byte-level byte pair encoding (Sennrich et al. 2016, Radford et al. 2019); gives the text back
-      but for Unicode NFC and white space around it
+      but for Unicode NFC and white space around it, or `exact`ly as it was
     - unigram: the unigram language model (Kudo 2018); the same, where it saw all the characters
     - wordpiece: BERT's (Devlin et al. 2019), cased; white space between words is not kept
     - words: what white space separates
@@ -68,7 +74,8 @@ def train_tokenizer(
     corpus = list(texts)
     if not any(text.strip() for text in corpus):
         raise UserError("there is no text to train a tokenizer on")
-    backend = _TRAIN[kind](corpus, size, [*SPECIAL_TOKENS, *special])
+    train = partial(_train_bpe, exact=True) if exact and kind == "bpe" else _TRAIN[kind]
+    backend = train(corpus, size, [*SPECIAL_TOKENS, *special])
     backend.add_special_tokens([*SPECIAL_TOKENS, *special])
     if size is not None and backend.get_vocab_size() > size:
         raise UserError(
@@ -89,20 +96,23 @@ def fitted_size(texts: Iterable[str]) -> int:
     return min(max(64 * math.ceil(2 * math.sqrt(characters) / 64), 320), 32_000)
 
 
-def _train_bpe(texts: list[str], size: int | None, special: list[str]) -> tokenizers.Tokenizer:
+def _train_bpe(
+    texts: list[str], size: int | None, special: list[str], *, exact: bool = False
+) -> tokenizers.Tokenizer:
     size = size or fitted_size(texts)
     backend = tokenizers.Tokenizer(models.BPE(unk_token="<unk>", fuse_unk=True))  # noqa: S106
-    # The space in front makes the first word the same piece as elsewhere in a sentence.
-    backend.normalizer = normalizers.Sequence(
-        [normalizers.NFC(), normalizers.Strip(), normalizers.Prepend(" ")]
-    )
+    if not exact:  # the space in front makes the first word the same piece as elsewhere in a sentence
+        backend.normalizer = normalizers.Sequence(
+            [normalizers.NFC(), normalizers.Strip(), normalizers.Prepend(" ")]
+        )
     backend.pre_tokenizer = pre_tokenizers.Sequence(
         [
             pre_tokenizers.Split(Regex(_WORDS), "isolated"),
             pre_tokenizers.ByteLevel(add_prefix_space=False, use_regex=False),
         ]
     )
-    backend.decoder = decoders.Sequence([decoders.ByteLevel(), decoders.Strip(" ", 1, 0)])
+    strip = [] if exact else [decoders.Strip(" ", 1, 0)]
+    backend.decoder = decoders.Sequence([decoders.ByteLevel(), *strip])
     trainer = trainers.BpeTrainer(
         vocab_size=size,
         min_frequency=2,
