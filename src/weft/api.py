@@ -58,6 +58,7 @@ def train(
     seed: int | None = None,
     columns: str | Sequence[str] | None = None,
     preset: str | None = None,
+    tokenizer: str | None = None,
     from_checkpoint: str | Path | None = None,
     config: str | Path | None = None,
     overrides: Mapping[str, Any] | str | Sequence[str] = (),
@@ -68,7 +69,8 @@ def train(
     """Train a model and leave it in the folder `out`.
 
     `train` and `valid` are patterns or files, and `columns` names or "en,de", as the command line takes them; the run's
-    length is one of `minutes`, `steps` and `epochs`. `from_checkpoint` is the folder of an encoder to begin with. Settings
+    length is one of `minutes`, `steps` and `epochs`. `tokenizer` is the kind of its pieces, and `from_checkpoint` the folder
+    of an encoder or a decoder to begin with. Settings
     come from a preset (by default the one that suits the data and the time), then from the file `config`, then from
     `overrides`, then from the arguments here. `options` are the task's own settings, such as `from_language` for
     "translate" and `text_column` for "classify". A UserError before the first step leaves the folder as it was.
@@ -77,6 +79,7 @@ def train(
     problem = find_problem(task)
     given: dict[str, Any] = {
         "task": task,
+        "tokenizer.kind": tokenizer,
         "data.train": _listed(train),
         "data.valid": _listed(valid),
         "data.columns": _listed(columns.split(",") if isinstance(columns, str) else columns),

@@ -9,6 +9,7 @@ import torch
 from weft.config import FOLDERS, FolderConfig, ReaderConfig
 from weft.errors import UserError
 from weft.families.marian_tokenizer import MarianTokenizer
+from weft.models.decoder import Decoder
 from weft.models.encoder import Encoder
 from weft.models.seq2seq import Seq2Seq
 from weft.overrides import validate
@@ -26,7 +27,7 @@ class Saved(NamedTuple):
     """What a folder holds, loaded."""
 
     config: FolderConfig
-    model: Seq2Seq | Encoder
+    model: Seq2Seq | Encoder | Decoder
     tokenizer: Tokenizer | MarianTokenizer
 
 
@@ -49,8 +50,10 @@ def read_config(folder: Path) -> FolderConfig:
     return validate(FOLDERS[config["task"]], config)
 
 
-def make_model(config: FolderConfig) -> Seq2Seq | Encoder:
+def make_model(config: FolderConfig) -> Seq2Seq | Encoder | Decoder:
     """The model that a configuration describes, its weights drawn anew."""
+    if config.model.architecture == "decoder":
+        return Decoder(config.model)
     if not isinstance(config, ReaderConfig):
         return Seq2Seq(config.model)
     return Encoder(config.model, heads=config.heads, labels=config.outputs, pooling=config.pooling)

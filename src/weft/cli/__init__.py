@@ -25,6 +25,7 @@ COMMANDS = {
     "tag": "Find named entities in texts.",
     "answer": "Find the answer to a question in a text.",
     "fill": "Say what hidden words may have been.",
+    "generate": "Go on with a text.",
     "embed": "Turn texts into vectors.",
     "evaluate": "Measure a model on test data.",
     "inspect": "Write a page that shows where a model looked.",

@@ -227,6 +227,34 @@ def masked_lm(*, asked: Asked, from_checkpoint: Start = None) -> None:
     )
 
 
+@app.command(name="language-model")
+def language_model(
+    *,
+    asked: Asked,
+    tokenizer: Annotated[Literal["bpe", "words", "characters"] | None, Parameter(group=RECIPE)] = None,
+    text_column: Annotated[str | None, Parameter(group=DATA)] = None,
+    from_checkpoint: Start = None,
+) -> None:
+    """Train a language model on plain text: it learns to go on with one.
+
+    Example: weft train language-model --train 'books/*.txt' --out runs/books --minutes 10
+
+    Parameters
+    ----------
+    tokenizer
+        What the pieces are: byte-level BPE unless it is said, words, or characters.
+    text_column
+        The column of a table's text: "text" unless it is said.
+    """
+    asked.begin(
+        "language-model",
+        then=lambda run: f'Next: weft generate {run} --prompt "..." --temperature 0.8',
+        tokenizer=tokenizer,
+        text_column=text_column,
+        from_checkpoint=from_checkpoint,
+    )
+
+
 def use(command: str, run: Path) -> str:
     """What to do with a trained model."""
     return f'Next: weft {command} {run} "..."'

@@ -16,7 +16,7 @@ from weft.generate.loop import search
 from weft.generate.predictor import Seq2SeqPredictor
 from weft.models.seq2seq import Seq2Seq
 
-__all__ = ["generate"]
+__all__ = ["SENTENCES_TOGETHER", "check_words", "generate", "make_uniforms"]
 
 # A CPU's product of float32 matrices takes four rows at a time, and a remainder of one to three by another
 # kernel, which rounds otherwise: only in a multiple of four rows are a row's bits the same however many
@@ -34,7 +34,7 @@ def generate(
     takes little longer than on few. A sampled output depends on the model, the source, the configuration and its
     number among the `nbest` alone: the same source twice gives the same outputs twice.
     """
-    _check(model.config, config)
+    check_words(model.config, config)
     samples = config.nbest if config.sample else 1
     found: list[list[Hypothesis]] = [[] for _ in sources]
     training = model.training
@@ -52,8 +52,8 @@ def generate(
     return [sorted(hypotheses, key=lambda each: -each.score) for hypotheses in found]
 
 
-def _check(model: ModelConfig, config: SearchConfig) -> None:
-    """Refuse what the model cannot do."""
+def check_words(model: ModelConfig, config: SearchConfig) -> None:
+    """Raise UserError for what the model cannot do."""
     if config.max_length is not None and config.max_length > model.max_length:
         raise UserError(
             f"max_length {config.max_length} is more than the {model.max_length} tokens the model takes"
@@ -114,12 +114,14 @@ def _generate_batch(
         device=device,
         together=SENTENCES_TOGETHER,
         wanted=torch.tensor(wanted, device=device),
-        uniforms=_uniforms(list(chain(*filled)), config, limits=limits).to(device) if config.sample else None,
+        uniforms=make_uniforms(list(chain(*filled)), config, limits=limits).to(device)
+        if config.sample
+        else None,
     )
     return [hypotheses for hypotheses, real in zip(results, wanted, strict=True) if real]
 
 
-def _uniforms(
+def make_uniforms(
     batch: list[tuple[Sequence[int], int]], config: SearchConfig, *, limits: Sequence[int]
 ) -> Float[Tensor, "M L"]:
     """Numbers in [0, 1), up to each row's limit, that depend on nothing but the seed, the source and the sample's number."""

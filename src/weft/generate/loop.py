@@ -1,6 +1,6 @@
 """The search loop: greedy, beam search and sampling differ in how a step's candidates are chosen alone."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import torch
 from jaxtyping import Bool, Float, Int
@@ -13,7 +13,7 @@ from weft.generate.forced import forced_candidates
 from weft.generate.highest import highest
 from weft.generate.hypothesis import Hypothesis
 from weft.generate.predictor import Predictor
-from weft.generate.processors import make_processors
+from weft.generate.processors import Processor, make_processors
 from weft.generate.sampling import draw, truncate
 
 __all__ = ["search"]
@@ -31,24 +31,27 @@ def search(
     together: int = 1,
     wanted: Bool[Tensor, " M"] | None = None,
     uniforms: Float[Tensor, "M L"] | None = None,
+    processors: Sequence[Processor] = (),
+    tell: Callable[[int], None] | None = None,
 ) -> list[list[Hypothesis]]:
     """Each sentence's hypotheses, the best first, of at most as many tokens as its limit says.
 
     Sentences that are over leave the predictor's batch, as long as a multiple of `together` stays; those that are not
     `wanted` were never in it but to make up that number. What is forced needs one limit for all. `uniforms` are the
-    numbers in [0, 1) by which sampling draws each token; without them, nothing is drawn.
+    numbers in [0, 1) by which sampling draws each token; without them, nothing is drawn. `processors` come after the
+    configuration's own, and `tell` hears each token of the first row as it is chosen, the end token too.
     """
     beams = Beams(config, special, limits=limits, device=device)
     if wanted is not None:
         beams.over = ~wanted
-    processors = make_processors(config, special, limit=max(limits), device=device)
+    rules = [*make_processors(config, special, limit=max(limits), device=device), *processors]
     found: list[list[Hypothesis]] = [[] for _ in limits]
     numbers = torch.arange(len(limits), device=device)  # of the sentences in the batch
     while True:
         scores = predictor.predict(beams.last).float()
         if config.beams > 1 or config.forced:  # as in Hugging Face, whose other searches process logits
             scores = scores.log_softmax(-1)
-        for process in processors:
+        for process in rules:
             scores = process(beams.sofar, scores)
         if config.forced:
             candidates = forced_candidates(scores, beams, words=config.forced)
@@ -61,6 +64,8 @@ def search(
             candidates = _take(tokens, scores, beams.totals)
         over, width = beams.over, beams.totals.shape[1]
         parents = beams.advance(candidates)
+        if tell is not None:
+            tell(int(candidates.tokens[0, 0]))
 
         for row in (beams.over & ~over).nonzero()[:, 0].tolist():
             found[int(numbers[row])] = beams.hypotheses(row)

@@ -7,9 +7,10 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
+from weft.models.decoder import Decoder
 from weft.models.seq2seq import Seq2Seq
 
-__all__ = ["Predictor", "Seq2SeqPredictor"]
+__all__ = ["DecoderPredictor", "Predictor", "Seq2SeqPredictor"]
 
 
 class Predictor(Protocol):
@@ -57,3 +58,24 @@ class Seq2SeqPredictor:
         rows = [part - start for part, start in zip(torch.split(sentences, counts), starts, strict=True)]
         self.cache.keep_memory(rows)
         self.sizes = [count for count in counts if count]
+
+
+class DecoderPredictor:
+    """A decoder that goes on with prompts of one length."""
+
+    def __init__(self, model: Decoder, prompts: Int[Tensor, "M P"], *, capacity: int) -> None:
+        self.model = model
+        self.prompts: Int[Tensor, "M P"] | None = prompts
+        self.cache = model.new_cache(prompts.shape[1] + capacity)
+
+    def predict(self, tokens: Int[Tensor, "B T"]) -> Float[Tensor, "B V"]:
+        """Read the prompts, which take the place of the first start tokens, and then the new tokens."""
+        new, self.prompts = (tokens if self.prompts is None else self.prompts), None
+        return self.model.logits(self.model(new, cache=self.cache)[:, -1])
+
+    def reorder(self, rows: Int[Tensor, " R"]) -> None:
+        """Move the cached keys and values."""
+        self.cache.reorder(rows)
+
+    def keep(self, sentences: Int[Tensor, " M"]) -> None:
+        """Nothing is remembered by sentence."""

@@ -1,0 +1,107 @@
+"""From prompts to what a decoder writes after each of them: in order, and independent of one another."""
+
+from collections.abc import Callable, Sequence
+from itertools import groupby
+
+import torch
+from torch import Tensor
+
+from weft.errors import UserError
+from weft.generate.batches import SENTENCES_TOGETHER, check_words, make_uniforms
+from weft.generate.config import SearchConfig
+from weft.generate.hypothesis import Hypothesis
+from weft.generate.loop import search
+from weft.generate.predictor import DecoderPredictor
+from weft.generate.processors import Processor
+from weft.models.decoder import Decoder
+
+__all__ = ["continue_prompts", "stop_at"]
+
+TOKENS = 100  # that are written where nobody says how many
+ROWS = 64  # that are written together
+
+
+@torch.inference_mode()
+def continue_prompts(
+    model: Decoder,
+    prompts: Sequence[Sequence[int]],
+    config: SearchConfig,
+    *,
+    processors: Sequence[Processor] = (),
+    tell: Callable[[int], None] | None = None,
+) -> list[list[Hypothesis]]:
+    """What may follow each prompt, the best first, up to `config.nbest` of it; `config.max_length` counts new tokens.
+
+    Prompts of one length are read together, so that nothing is padded. A sampled output depends on the model, the prompt,
+    the configuration and its number among the `nbest` alone. `tell` hears the tokens of a single prompt one by one.
+    Raises UserError for a prompt that, with the tokens to be written, is longer than the model takes.
+    """
+    check_words(model.config, config)
+    limit = config.max_length or TOKENS
+    _check_lengths(prompts, limit=limit, room=model.config.max_length)
+    samples = config.nbest if config.sample else 1
+    found: list[list[Hypothesis]] = [[] for _ in prompts]
+    order = sorted(range(len(prompts)), key=lambda number: len(prompts[number]))
+    for _, group in groupby(order, key=lambda number: len(prompts[number])):
+        rows = [(number, sample) for number in group for sample in range(samples)]
+        for start in range(0, len(rows), ROWS):
+            part = rows[start : start + ROWS]
+            batch = [(prompts[number], sample) for number, sample in part]
+            results = _search(model, batch, config, limit=limit, processors=processors, tell=tell)
+            for (number, _), hypotheses in zip(part, results, strict=True):
+                found[number] += hypotheses
+    return [sorted(hypotheses, key=lambda each: -each.score) for hypotheses in found]
+
+
+def _check_lengths(prompts: Sequence[Sequence[int]], *, limit: int, room: int) -> None:
+    for number, prompt in enumerate(prompts):
+        if not prompt:
+            raise UserError(f"prompt {number} has no tokens")
+        if len(prompt) + limit > room:
+            raise UserError(
+                f"a prompt of {len(prompt):,} tokens and {limit:,} to write are more than the {room:,} the model takes: "
+                f"write at most {max(0, room - len(prompt)):,}, or shorten the prompt"
+            )
+
+
+def _search(
+    model: Decoder,
+    batch: list[tuple[Sequence[int], int]],
+    config: SearchConfig,
+    *,
+    limit: int,
+    processors: Sequence[Processor],
+    tell: Callable[[int], None] | None,
+) -> list[list[Hypothesis]]:
+    """Hypotheses for prompts of one length, each with the number of its sample."""
+    device = model.device
+    together = SENTENCES_TOGETHER if len(batch) > 1 else 1
+    filled = batch + [batch[-1]] * (-len(batch) % together)
+    tokens = torch.tensor([list(prompt) for prompt, _ in filled], device=device)
+    limits = [limit] * len(filled)
+    results = search(
+        DecoderPredictor(model, tokens, capacity=limit),
+        config,
+        model.config.special,
+        limits=limits,
+        device=device,
+        together=together,
+        wanted=torch.arange(len(filled), device=device) < len(batch),
+        uniforms=make_uniforms(filled, config, limits=limits).to(device) if config.sample else None,
+        processors=processors,
+        tell=tell,
+    )
+    return results[: len(batch)]
+
+
+def stop_at(ends: Callable[[list[int]], bool], *, end: int) -> Processor:
+    """A rule by which the end token alone may follow tokens, without the start, of which `ends` is true."""
+
+    def stop(tokens: Tensor, scores: Tensor) -> Tensor:
+        for row, written in enumerate(tokens[:, 1:].tolist()):
+            if written and ends(written):
+                scores[row] = -torch.inf
+                scores[row, end] = 0.0
+        return scores
+
+    return stop
