@@ -386,10 +386,15 @@ class TranslatorConfig(FolderConfig):
 
 
 class GeneratorConfig(FolderConfig):
-    """A language model. `prefix` stands before each prompt."""
+    """A language model. `prefix` stands before each prompt, and `ends` are tokens that end a text beside the end token.
+
+    `generation` holds fields of SearchConfig that the model wants set, such as how it is sampled from.
+    """
 
     task: Literal["language-model"] = "language-model"
     prefix: tuple[int, ...] = ()
+    ends: tuple[int, ...] = ()
+    generation: dict[str, Any] = Field(default_factory=dict)
 
 
 class ReaderConfig(FolderConfig):
