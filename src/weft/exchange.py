@@ -14,8 +14,7 @@ from weft.families.tokenizer_files import SENTENCEPIECE_FILES
 from weft.runs.folder import write_folder
 from weft.runs.manifest import MANIFEST
 from weft.runs.tensors import MODEL, save_tensors
-from weft.saved import CONFIG, Saved, load_saved
-from weft.text.tokenizer import Tokenizer
+from weft.saved import CONFIG, Saved, load_saved, tokenizer_class
 
 __all__ = ["export_model", "import_model", "load_any"]
 
@@ -36,7 +35,8 @@ def import_model(folder: str | Path, *, out: str | Path) -> None:
     files = dict(imported.tokenizer)
     if TOKENIZER in files:  # written again, with the vectors that are checked on loading
         with TemporaryDirectory() as aside:
-            Tokenizer(Backend.from_str(files[TOKENIZER].decode())).save(Path(aside))
+            read = tokenizer_class(imported.config)
+            read(Backend.from_str(files[TOKENIZER].decode())).save(Path(aside))
             files |= {path.name: path.read_bytes() for path in Path(aside).iterdir()}
     write_folder(
         Path(out),

@@ -2,12 +2,14 @@
 
 import json
 from pathlib import Path
-from typing import NamedTuple
+from typing import NamedTuple, cast
 
+import tokenizers
 import torch
 
-from weft.config import FOLDERS, FolderConfig, ReaderConfig
+from weft.config import FOLDERS, FolderConfig, GeneratorConfig, ReaderConfig
 from weft.errors import UserError
+from weft.families.decoder_tokenizer import NamedBackend
 from weft.families.marian_tokenizer import MarianTokenizer
 from weft.models.decoder import Decoder
 from weft.models.encoder import Encoder
@@ -18,7 +20,7 @@ from weft.runs.manifest import DamagedError
 from weft.runs.tensors import load_tensors
 from weft.text.tokenizer import Tokenizer
 
-__all__ = ["CONFIG", "Saved", "load_saved", "make_model", "read_config", "shapes"]
+__all__ = ["CONFIG", "Saved", "load_saved", "make_model", "read_config", "shapes", "tokenizer_class"]
 
 CONFIG = "config.json"  # what the model is
 
@@ -70,5 +72,21 @@ def load_saved(folder: Path) -> Saved:
     config = read_config(folder)
     model = make_model(config)
     model.load_state_dict(load_tensors(folder, shapes(model)))
-    marian = (folder / "source.spm").exists()
-    return Saved(config, model.eval(), MarianTokenizer.load(folder) if marian else Tokenizer.load(folder))
+    if (folder / "source.spm").exists():
+        return Saved(config, model.eval(), MarianTokenizer.load(folder))
+    return Saved(config, model.eval(), tokenizer_class(config).load(folder))
+
+
+def tokenizer_class(config: FolderConfig) -> type[Tokenizer]:
+    """How a model's tokenizer is read: a published decoder's special tokens have whatever names, and it tells their ids."""
+    if not isinstance(config, GeneratorConfig):
+        return Tokenizer
+    special = config.model.special
+
+    class Named(Tokenizer):
+        """A tokenizer whose special tokens are found by weft's names."""
+
+        def __init__(self, backend: tokenizers.Tokenizer) -> None:
+            super().__init__(cast(tokenizers.Tokenizer, NamedBackend(backend, special)))
+
+    return Named

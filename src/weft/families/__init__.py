@@ -1,27 +1,35 @@
 """Published families, without torch: presets and their sources, tables between their layouts and weft's."""
 
 from collections.abc import Callable, Mapping
+from functools import partial
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any
 
 from numpy.typing import NDArray
 
-from weft.config import FolderConfig, ReaderConfig
+from weft.config import FolderConfig, GeneratorConfig, ReaderConfig
 from weft.errors import UserError, suggest
-from weft.families import bert, marian, roberta, vaswani
+from weft.families import bert, decoders, gpt2, llama, marian, roberta, vaswani
 from weft.families.huggingface import Imported, read_json, write_files
 from weft.families.table import Preset
 
 __all__ = ["PRESETS", "Imported", "Preset", "export_folder", "import_folder"]
 
-PRESETS: Mapping[str, Preset] = MappingProxyType({**vaswani.PRESETS, **bert.PRESETS, **roberta.PRESETS})
+PRESETS: Mapping[str, Preset] = MappingProxyType(
+    {**vaswani.PRESETS, **bert.PRESETS, **roberta.PRESETS, **gpt2.PRESETS}
+)
 """Published models' shapes by their names."""
+
+_DECODERS = (*llama.FAMILIES, gpt2.GPT2)
 
 _IMPORTS: Mapping[str, tuple[Callable[[Path], Imported], tuple[str, ...]]] = {
     "marian": (marian.import_marian, marian.ARCHITECTURES),
     "bert": (bert.import_bert, bert.ARCHITECTURES),
     "roberta": (roberta.import_roberta, roberta.ARCHITECTURES),
+    **{
+        each.name: (partial(decoders.import_decoder, family=each), (each.architecture,)) for each in _DECODERS
+    },
 }
 _LAYOUTS = ("huggingface",)
 
@@ -75,7 +83,10 @@ def export_folder(
         raise UserError(
             f'weft exports to no layout "{layout}"{suggest(layout, _LAYOUTS)} (known: {", ".join(_LAYOUTS)})'
         )
-    if not isinstance(config, ReaderConfig):
+    export: Callable[..., dict[str, bytes]]
+    if isinstance(config, GeneratorConfig):
+        export = partial(decoders.export_decoder, families=_DECODERS)
+    elif not isinstance(config, ReaderConfig):
         export = marian.export_marian
     elif config.model.position_offset:
         export = roberta.export_roberta

@@ -1,7 +1,7 @@
 """A published layout beside weft's, as data: one table for both directions, NumPy's arrays and torch's."""
 
 import json
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from enum import Enum
 from itertools import product
 from pathlib import Path
@@ -21,6 +21,7 @@ __all__ = [
     "Preset",
     "Rule",
     "check_shapes",
+    "check_their_shapes",
     "departures",
     "expand",
     "make_config",
@@ -57,11 +58,15 @@ class Op(Enum):
 
 
 class Rule(NamedTuple):
-    """One weight's name there and here. Names may hold placeholders, `{i}`, for `expand` to fill."""
+    """One weight's name there and here. Names may hold placeholders, `{i}`, for `expand` to fill.
+
+    With a `part` (k, n), theirs holds n of ours of one size, one after the other on our first axis, and this is number k.
+    """
 
     theirs: str
     ours: str
     op: Op = Op.SAME
+    part: tuple[int, int] | None = None
 
 
 class Field(NamedTuple):
@@ -123,7 +128,8 @@ def expand(rules: Iterable[Rule], **values: Iterable[object]) -> list[Rule]:
         held = [name for name in choices if f"{{{name}}}" in rule.theirs]
         for picked in product(*(choices[name] for name in held)):
             filled = dict(zip(held, picked, strict=True))
-            expanded.append(Rule(rule.theirs.format(**filled), rule.ours.format(**filled), rule.op))
+            theirs, ours = (name.format(**filled) for name in (rule.theirs, rule.ours))
+            expanded.append(rule._replace(theirs=theirs, ours=ours))
     return expanded
 
 
@@ -208,19 +214,46 @@ def to_ours(rules: Iterable[Rule], weights: Mapping[str, A]) -> dict[str, A]:
     return ours
 
 
-def to_theirs(rules: Iterable[Rule], weights: Mapping[str, A]) -> dict[str, A]:
+def to_theirs(
+    rules: Iterable[Rule], weights: Mapping[str, A], *, join: Callable[[list[A]], A] | None = None
+) -> dict[str, A]:
     """Our weights by their names: the inverse of `to_ours`, up to the names that need not be written.
 
+    A table with parts needs `join`, which puts arrays one after the other on their first axis: `numpy.concatenate`, say.
     Raises UserError where weights are missing or not in the table.
     """
     carried = [rule for rule in rules if rule.op not in (Op.COMPUTED, Op.TIED)]
     names = {rule.ours for rule in carried}
     _refuse_names("weights that the other layout does not have", set(weights) - names)
     _refuse_names("missing weights", names - set(weights))
-    return {rule.theirs: _write(weights[rule.ours], rule.op) for rule in carried}
+    theirs: dict[str, A] = {}
+    parts: dict[str, dict[int, A]] = {}
+    for rule in carried:
+        value = weights[rule.ours]
+        if rule.part is not None:
+            assert join is not None
+            held = parts.setdefault(rule.theirs, {})
+            held[rule.part[0]] = value
+            if len(held) < rule.part[1]:
+                continue
+            value = join([held[number] for number in sorted(held)])
+        theirs[rule.theirs] = _write(value, rule.op)
+    return theirs
 
 
 def _read(value: A, rule: Rule) -> A:
+    whole = _turned(value, rule)
+    if rule.part is None:
+        return whole
+    number, count = rule.part
+    size, over = divmod(whole.shape[0], count)
+    if over:
+        raise UserError(f"{rule.theirs} has shape {tuple(value.shape)}: it cannot hold {count} of one size")
+    part: A = whole[number * size : (number + 1) * size]
+    return part
+
+
+def _turned(value: A, rule: Rule) -> A:
     match rule.op:
         case Op.TRANSPOSE:
             return value.T
@@ -255,15 +288,15 @@ def _refuse_names(what: str, names: set[str], shown: int = 5) -> None:
         raise UserError(f"{what}: {', '.join(listed[:shown])}{more}")
 
 
-# The axes of each matrix and vector of the models: V, D and F as everywhere, P the rows of a table of positions, S
-# segments, L labels. By the last of the modules that hold it; those that another module's name ends in, by the whole.
+# The axes of each matrix and vector of the models: V, D, F and K as everywhere, Q the width of all heads' queries and G of
+# their keys, P the rows of a table of positions, S segments, L labels. By the last of the modules that hold it; those
+# that another module's name ends in, by the whole.
 _AXES = {
     "tokens.weight": "VD",
-    **{f"{name}.weight": "DD" for name in ("query", "key", "value", "output", "dense")},
-    **{
-        f"{name}.bias": "D"
-        for name in ("query", "key", "value", "output", "dense", "down", "before", "after", "norm")
-    },
+    **{"query.weight": "QD", "key.weight": "GD", "value.weight": "GD", "output.weight": "DQ"},
+    **{"query.bias": "Q", "key.bias": "G", "value.bias": "G", "dense.weight": "DD"},
+    **{f"{name}.bias": "D" for name in ("output", "dense", "down", "before", "after", "norm")},
+    **{"query_norm.weight": "K", "key_norm.weight": "K"},
     **{f"{name}.weight": "D" for name in ("before", "after", "norm")},
     **{"up.weight": "FD", "gate.weight": "FD", "up.bias": "F", "gate.bias": "F", "down.weight": "DF"},
     **{"table.weight": "PD", "segments.weight": "SD"},
@@ -290,25 +323,52 @@ def check_shapes(
 ) -> None:
     """Raise UserError where a weight, by our name, has not the shape that the configuration gives it.
 
-    Told here, without torch, for models whose keys have as many heads as their queries and no norm within a
-    head. `names` are those that the user knows the weights by.
+    Told here, without torch. `names` are those that the user knows the weights by.
     """
-    sizes = {
+    sizes = _sizes(config, labels)
+    for name, value in weights.items():
+        _compare(names.get(name, name), value, _shape(name, sizes))
+
+
+def check_their_shapes(rules: Iterable[Rule], weights: Mapping[str, Array], config: ModelConfig) -> None:
+    """The same for weights by their names, in the shapes that they have there."""
+    sizes = _sizes(config, labels=0)
+    for rule in rules:
+        if rule.op is Op.COMPUTED or rule.theirs not in weights:
+            continue
+        first, *rest = _shape(rule.ours, sizes)
+        shape = (first if rule.part is None else first * rule.part[1], *rest)
+        match rule.op:
+            case Op.TRANSPOSE:
+                shape = shape[::-1]
+            case Op.ROW:
+                shape = (1, *shape)
+        _compare(rule.theirs, weights[rule.theirs], shape)
+
+
+def _sizes(config: ModelConfig, labels: int) -> dict[str, int]:
+    return {
         "V": config.vocabulary,
         "D": config.width,
         "F": config.feed_forward,
+        "K": config.head_width,
+        "Q": config.heads * config.head_width,
+        "G": (config.kv_heads or config.heads) * config.head_width,
         "P": config.max_length + config.position_offset,
         "S": config.segments,
         "L": labels,
         "2": 2,
     }
-    for name, value in weights.items():
-        axes = _OUTPUT_AXES.get(name) or _AXES[".".join(name.split(".")[-2:])]
-        expected = tuple(sizes[axis] for axis in axes)
-        if tuple(value.shape) != expected:
-            raise UserError(
-                f"{names.get(name, name)} has shape {tuple(value.shape)}, but the configuration says {expected}"
-            )
+
+
+def _shape(name: str, sizes: Mapping[str, int]) -> tuple[int, ...]:
+    axes = _OUTPUT_AXES.get(name) or _AXES[".".join(name.split(".")[-2:])]
+    return tuple(sizes[axis] for axis in axes)
+
+
+def _compare(name: str, value: Array, expected: tuple[int, ...]) -> None:
+    if tuple(value.shape) != expected:
+        raise UserError(f"{name} has shape {tuple(value.shape)}, but the configuration says {expected}")
 
 
 def make_config(fields: Mapping[str, Any], path: Path) -> ModelConfig:
