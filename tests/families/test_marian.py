@@ -301,7 +301,8 @@ def test_export_knows_every_field_of_a_model() -> None:
     carried = {field.ours for field in marian._FIELDS} | set(marian._OUR_ONLY)
     checked = {"tie", "output_bias", "special", "kv_heads"}
     only_for_the_start_of_training = {"initialisation", "zero_output"}
-    of_others = {"position_offset", "segments", "global_every"}  # learned positions, encoders, windows
+    # Learned positions, encoders, windows, rotary positions.
+    of_others = {"position_offset", "segments", "global_every", "rotary_base", "rotary_scaling"}
     assert carried | checked | only_for_the_start_of_training | of_others == set(ModelConfig.model_fields)
 
 

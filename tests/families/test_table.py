@@ -1,5 +1,6 @@
 """A table reads the same in both directions, for NumPy's arrays and torch's."""
 
+import re
 from collections.abc import Callable
 from typing import Any
 
@@ -16,6 +17,7 @@ from weft.families.table import (
     Op,
     Rule,
     check_shapes,
+    check_their_shapes,
     expand,
     only,
     read_fields,
@@ -156,3 +158,53 @@ def test_a_value_that_is_no_number_is_read_as_it_is() -> None:
     found, problems = read_fields(fields, {"vocab_size": float("nan")})
     assert found["vocabulary"] != found["vocabulary"]
     assert (found["width"], problems) == (8, [])
+
+
+FUSED = [
+    *(
+        Rule("c_attn.weight", f"{name}.weight", Op.TRANSPOSE, (i, 3))
+        for i, name in enumerate(("query", "key", "value"))
+    ),
+    *(Rule("c_attn.bias", f"{name}.bias", part=(i, 3)) for i, name in enumerate(("query", "key", "value"))),
+]
+
+
+@pytest.mark.parametrize(
+    ("make", "join"), [(np.asarray, np.concatenate), (torch.tensor, torch.cat)], ids=["numpy", "torch"]
+)
+def test_parts_of_one_weight(make: Callable[[Any], Any], join: Callable[[Any], Any]) -> None:
+    draw = np.random.default_rng(0)
+    weights = {"c_attn.weight": make(draw.normal(size=(4, 12))), "c_attn.bias": make(draw.normal(size=12))}
+    ours = to_ours(FUSED, weights)
+    assert bool((ours["key.weight"] == weights["c_attn.weight"][:, 4:8].T).all())
+    assert bool((ours["value.bias"] == weights["c_attn.bias"][8:]).all())
+    back = to_theirs(FUSED, dict(reversed(ours.items())), join=join)
+    assert back.keys() == weights.keys()
+    assert all(bool((back[name] == weights[name]).all()) for name in weights)
+    with pytest.raises(UserError, match=r"c_attn\.bias has shape \(11,\): it cannot hold 3 of one size"):
+        to_ours(FUSED, weights | {"c_attn.bias": weights["c_attn.bias"][:11]})
+
+
+def test_shapes_are_told_as_they_are_there() -> None:
+    config = ModelConfig(
+        vocabulary=11, width=4, encoder_layers=1, decoder_layers=1, heads=2, feed_forward=5, output_bias=True
+    )
+    rules = [
+        *FUSED,
+        Rule("c_fc", "up.weight", Op.TRANSPOSE),
+        Rule("logits_bias", "output.bias", Op.ROW),
+        Rule("mask", "", Op.COMPUTED),
+    ]
+    fitting = {
+        "c_attn.weight": np.ones((4, 12)),
+        "c_attn.bias": np.ones(12),
+        "c_fc": np.ones((4, 5)),
+        "logits_bias": np.ones((1, 11)),
+        "mask": np.ones(3),
+    }
+    check_their_shapes(rules, fitting, config)
+    for name, value in fitting.items():
+        if name != "mask":
+            shape = re.escape(str(value.shape))
+            with pytest.raises(UserError, match=rf"{name} has shape .*, but the configuration says {shape}"):
+                check_their_shapes(rules, {name: value[None]}, config)
