@@ -81,6 +81,12 @@ class RotaryScaling(Config):
     fast: float = Field(default=4.0, gt=0)
     attention: float = Field(default=1.0, gt=0)
 
+    @model_validator(mode="after")
+    def _ramp_rises(self) -> Self:
+        if self.fast <= self.slow:
+            raise ValueError(f"fast {self.fast:g} is not more than slow {self.slow:g}")
+        return self
+
 
 class ModelConfig(Config):
     """The shape of a model. Behaviour follows these fields alone, never a model's name.

@@ -20,7 +20,7 @@ def generate(
     /,
     *,
     prompt: str = "",
-    tokens: int = 100,
+    tokens: int | None = None,
     temperature: float | None = None,
     top_k: int | None = None,
     top_p: float | None = None,
@@ -47,7 +47,7 @@ def generate(
     prompt
         What to go on with.
     tokens
-        How many tokens to write at the most.
+        How many tokens to write at the most: 100 unless it is said, or as many as the model takes.
     temperature
         Sample: below 1 is tamer, above 1 wilder.
     top_k

@@ -30,19 +30,21 @@ def continue_prompts(
     processors: Sequence[Processor] = (),
     tell: Callable[[int], None] | None = None,
 ) -> list[list[Hypothesis]]:
-    """What may follow each prompt, the best first, up to `config.nbest` of it; `config.max_length` counts new tokens.
+    """What may follow each prompt, the best first, up to `config.nbest` of it.
 
+    `config.max_length` counts new tokens: without it there are 100, or as many as the model takes after the prompt.
     Prompts of one length are read together, so that nothing is padded. A sampled output depends on the model, the prompt,
     the configuration and its number among the `nbest` alone. `tell` hears the tokens of a single prompt one by one.
     Raises UserError for a prompt that, with the tokens to be written, is longer than the model takes.
     """
     check_words(model.config, config)
-    limit = config.max_length or TOKENS
-    _check_lengths(prompts, limit=limit, room=model.config.max_length)
+    room = model.config.max_length
+    _check_lengths(prompts, limit=config.max_length or 1, room=room)
     samples = config.nbest if config.sample else 1
     found: list[list[Hypothesis]] = [[] for _ in prompts]
     order = sorted(range(len(prompts)), key=lambda number: len(prompts[number]))
-    for _, group in groupby(order, key=lambda number: len(prompts[number])):
+    for length, group in groupby(order, key=lambda number: len(prompts[number])):
+        limit = config.max_length or min(TOKENS, room - length)
         rows = [(number, sample) for number in group for sample in range(samples)]
         for start in range(0, len(rows), ROWS):
             part = rows[start : start + ROWS]

@@ -116,8 +116,8 @@ class Rotary(Position):
         return torch.addcmul(x * cosines, x.roll(half, -1), sines)
 
 
-def _scaled(rates: Float[Tensor, " K/2"], scaling: RotaryScaling) -> Float[Tensor, " K/2"]:
-    """The angles from one position to the next, made smaller where they turn seldom within the original length."""
+def _scaled(rates: Float[Tensor, " J"], scaling: RotaryScaling) -> Float[Tensor, " J"]:
+    """The K/2 angles from one position to the next, made smaller where they turn seldom within the original length."""
     turns = scaling.original_length * rates / (2 * math.pi)
     match scaling.kind:
         case "linear":

@@ -3,7 +3,7 @@
 import json
 import math
 from collections.abc import Callable, Iterator, Sequence
-from itertools import islice
+from itertools import chain, islice
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -25,7 +25,7 @@ from weft.nn.masks import Mask
 from weft.tasks.kept import keep_tokens
 from weft.tasks.reading import load_start
 from weft.tasks.task import Batch, Problem, Task, Validation
-from weft.text.tokenizer import Tokenizer
+from weft.text.tokenizer import Layout, Tokenizer
 from weft.text.training import train_tokenizer
 
 __all__ = ["LanguageModel", "LanguageProblem"]
@@ -83,82 +83,80 @@ class LanguageProblem(Problem):
         config = self.run.tokenizer
         if config.path is not None:
             return Tokenizer.adopt(Path(config.path))
+        if not any(example.fields[FIELD].strip() for example in _lines(self.train)):
+            raise UserError(f"{self.about}: not a single word to learn from")
         lines = (example.fields[FIELD] for example in _lines(self.train) if example.fields[FIELD])
         return train_tokenizer(islice(lines, TOKENIZER_LINES), kind=config.kind, size=config.size, exact=True)
 
     def make_task(
         self, folder: Path, *, tokenizer: Tokenizer, begun: bool, tell: Callable[[str], None]
     ) -> "LanguageModel":
-        store, per_token = self._store(folder / "train", self.train, tokenizer, begun=begun)
+        store, size = self._store(folder / "train", self.train, tokenizer, begun=begun)
         if self.valid is None:
             train, valid = self._divided(store, tokenizer)
+            predicted = train.predicted + valid.predicted
         else:
-            other, per_token = self._store(folder / "valid", self.valid, tokenizer, begun=begun)
+            other, size = self._store(folder / "valid", self.valid, tokenizer, begun=begun)
             train, valid = self._whole(store, tokenizer), self._whole(other, tokenizer)
+            predicted = valid.predicted
         for texts, names in ((train, self.run.data.train), (valid, self.run.data.valid)):
             if not len(texts):
                 raise UserError(
-                    f"{', '.join(names or self.run.data.train)}: not a single row of {self.run.language.length} tokens: set "
-                    "language.length to less, or give more text"
+                    f"{', '.join(names or self.run.data.train)}: not a single row of {self.run.language.length} tokens"
+                    f"{'' if names else ' to hold out'}: set language.length to less, or give more text"
                 )
         return LanguageModel(
             train,
             valid,
-            bytes_per_token=per_token,
+            bytes_per_token=size / predicted,
             smoothing=self.run.train.smoothing,
             given=self.valid is not None,
         )
 
     def _store(
         self, folder: Path, sources: list[tuple[Sources, str]], tokenizer: Tokenizer, *, begun: bool
-    ) -> tuple[TokenStore, float]:
-        """The text as tokens, in which a row without any ends a text; and how many bytes of it there are to a token."""
-        stream = self.run.language.texts == "stream"
-        by_words = self.run.tokenizer.kind == "words" and self.start is None
-        count = 0
+    ) -> tuple[TokenStore, int]:
+        """The text as tokens, in which a row without any ends a text; and the size of the text in bytes."""
+        stream, counted = self.run.language.texts == "stream", 0
 
         def encode(lines: Sequence[str]) -> list[list[int]]:
-            nonlocal count
-            count += sum(len(line.encode()) for line in lines)
-            end = [tokenizer.eos_id]
-            if by_words:  # as data sets of words have it, the end of a line is a token
-                return [
-                    ids + end if line.endswith("\n") else ids
-                    for line, ids in zip(lines, tokenizer.encode(lines), strict=True)
-                ]
-            return [
-                ids if line or not stream else end
-                for line, ids in zip(lines, tokenizer.encode(lines), strict=True)
-            ]
+            nonlocal counted
+            counted += sum(len(line.encode()) for line in lines)
+            if _loses_line_ends(tokenizer):
+                return _encode_line_by_line(tokenizer, lines)
+            between = [tokenizer.eos_id] if stream else []
+            encoded = tokenizer.encode(lines)
+            return [ids if line else between for line, ids in zip(lines, encoded, strict=True)]
 
-        stamp = "\n".join(each.stamp for each, _ in sources)
         names = [source.name for each, _ in sources for source in each.sources]
+        stamp = "\n".join(each.stamp for each, _ in sources)
         store, report = keep_tokens(
             folder,
             lambda _: _lines(sources),
             fields=[FIELD],
             tokenizer=tokenizer,
-            mark=fingerprint(stamp, tokenizer.fingerprint, self.run.language.texts, str(by_words)),
+            mark=fingerprint(stamp, tokenizer.fingerprint, self.run.language.texts),
             names=names,
             begun=begun,
             encode=encode,
         )
-        if report is not None:
-            (folder / BYTES).write_text(json.dumps(count), encoding="utf-8")
         if not store.lengths[FIELD].any():
             raise UserError(f"{', '.join(names)}: not a single line of text to learn from")
-        size = json.loads((folder / BYTES).read_text(encoding="utf-8"))
-        return store, size / int(store.lengths[FIELD].sum())
+        path = folder / BYTES
+        if report is not None or not path.exists():  # the run may have been stopped before it was written
+            size = counted or sum(len(line.fields[FIELD].encode()) for line in _lines(sources))
+            path.write_text(json.dumps(size), encoding="utf-8")
+        return store, int(json.loads(path.read_text(encoding="utf-8")))
 
     def _divided(self, store: TokenStore, tokenizer: Tokenizer) -> tuple["Texts", "Texts"]:
-        """What is learned from, and what is held out: the end of a stream, or some of the texts."""
-        size = int(store.lengths[FIELD].sum())
+        """What is learned from, and what is held out: the end of a stream, a row at the least, or some of the texts."""
+        size, length = int(store.lengths[FIELD].sum()), self.run.language.length
         tokens = max(1, int(self.run.hold_out * size))
         if self.run.language.texts == "stream":
-            length = self.run.language.length
+            end = max(0, size - max(tokens, length + 1))
             return (
-                Streamed(Stream(store, begin=0, end=size - tokens, length=length)),
-                Streamed(Stream(store, begin=size - tokens, end=size, length=length)),
+                Streamed(Stream(store, begin=0, end=end, length=length)),
+                Streamed(Stream(store, begin=end, end=size, length=length)),
             )
         documents, held = hold_out_tokens(
             find_documents(store.lengths[FIELD]), tokens=tokens, seed=self.run.train.seed
@@ -172,8 +170,11 @@ class LanguageProblem(Problem):
         return self._apart(store, find_documents(store.lengths[FIELD]), tokenizer)
 
     def _apart(self, store: TokenStore, documents: NDArray[np.int64], tokenizer: Tokenizer) -> "Texts":
-        room, edges = self.run.language.length + 1, around(tokenizer.layout)
-        return Apart(Rows(store, pack(documents, room=room, edges=edges), layout=tokenizer.layout))
+        # Where a line's end is the end token, that of the last line ends the text.
+        end = () if _loses_line_ends(tokenizer) else (tokenizer.eos_id,)
+        layout = Layout((tokenizer.bos_id,), (), end)
+        packing = pack(documents, room=self.run.language.length + 1, edges=around(layout))
+        return Apart(Rows(store, packing, layout=layout))
 
     def describe(self, model: ModelConfig) -> GeneratorConfig:
         apart = self.run.language.texts == "apart"
@@ -191,10 +192,12 @@ class LanguageProblem(Problem):
 
 
 class Texts(Protocol):
-    """Rows of text, each of tokens that are read and the tokens that follow them."""
+    """Rows of text, each of tokens that are read and the tokens that follow them; `predicted` tokens are in all."""
 
     @property
     def lengths(self) -> NDArray[np.int64]: ...
+    @property
+    def predicted(self) -> int: ...
     def __len__(self) -> int: ...
     def batch(self, numbers: NDArray[np.int64], *, shift: int) -> Batch: ...
     def place(self, number: int) -> str: ...
@@ -206,6 +209,7 @@ class Streamed:
     def __init__(self, stream: Stream) -> None:
         self.stream = stream
         self.lengths = stream.lengths
+        self.predicted = stream.size
         self.place = stream.place
 
     def __len__(self) -> int:
@@ -223,6 +227,7 @@ class Apart:
     def __init__(self, rows: Rows) -> None:
         self.rows = rows
         self.lengths = rows.lengths - 1
+        self.predicted = int(rows.lengths.sum()) - len(rows.packing.pieces)
         self.place = rows.place
 
     def __len__(self) -> int:
@@ -296,7 +301,7 @@ class LanguageModel(Task):
     def facts(self) -> dict[str, Any]:
         return {
             "rows": len(self.train),
-            "held out": f"{self.held_out:,} rows{'' if self.given else ', the end of the training text'}",
+            "held out": f"{self.held_out:,} rows{'' if self.given else ' of the training text'}",
             "tokens": int(self.lengths.sum()),
         }
 
@@ -343,3 +348,16 @@ def _lines(sources: list[tuple[Sources, str]]) -> Iterator[Example]:
                     yield Example({FIELD: ""}, source.name, line)
             if not table:
                 yield Example({FIELD: ""}, source.name, line)
+
+
+def _loses_line_ends(tokenizer: Tokenizer) -> bool:
+    """Whether a line's end is white space like any other to a tokenizer, as to one of words."""
+    line, ended = tokenizer.encode(["a", "a\n"])
+    return line == ended
+
+
+def _encode_line_by_line(tokenizer: Tokenizer, texts: Sequence[str]) -> list[list[int]]:
+    """The ids of texts in which the end of a line is the end token, as data sets of words have it."""
+    lines = [text.removesuffix("\n").split("\n") if text else [] for text in texts]
+    ids = iter(tokenizer.encode(list(chain.from_iterable(lines))))
+    return [[id_ for _ in each for id_ in (*next(ids), tokenizer.eos_id)] for each in lines]
