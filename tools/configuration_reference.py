@@ -12,10 +12,10 @@ from typing import Any, Literal, NamedTuple, get_args, get_origin
 from pydantic import BaseModel
 from pydantic.fields import FieldInfo
 
-from weft.config import AnswerRun, ClassifyRun, MaskedRun, TagRun, TranslateRun
+from weft.config import AnswerRun, ClassifyRun, LanguageRun, MaskedRun, TagRun, TranslateRun
 from weft.recipes import PRESETS
 
-RUNS = (TranslateRun, MaskedRun, ClassifyRun, TagRun, AnswerRun)
+RUNS = (TranslateRun, MaskedRun, ClassifyRun, TagRun, AnswerRun, LanguageRun)
 PAGE = Path(__file__).resolve().parent.parent / "docs" / "reference" / "configuration.md"
 
 MEANING = {
@@ -28,13 +28,14 @@ MEANING = {
     "tokenizer.kind": "What the pieces are: byte-level BPE, Unigram, WordPiece, words or characters.",
     "tokenizer.size": "How many pieces; without it, as many as suit the training text.",
     "tokenizer.path": "A tokenizer.json to use as it is; kind and size then count for nothing. Language tags are added.",
-    "model.architecture": "An encoder with a decoder, or an encoder alone.",
+    "model.architecture": "An encoder with a decoder, an encoder alone, or a decoder alone.",
     "model.vocabulary": "How many pieces the tokenizer has: nobody sets it.",
     "model.width": "The size of a token's vector. Set alone, heads and feed_forward grow with it.",
     "model.encoder_layers": "Layers that read.",
     "model.decoder_layers": "Layers that write; each runs for every token written.",
     "model.heads": "Attention heads of a layer; they divide the width.",
     "model.kv_heads": "Heads of keys and values: fewer than heads for grouped attention; by default as many.",
+    "model.head_size": "The width of a head; by default what the heads share of the model's.",
     "model.feed_forward": "The inner size of the feed-forward layers.",
     "model.activation": "The feed-forward layers' activation.",
     "model.gated": "Whether the feed-forward layers multiply with a gate (GLU and its kin).",
@@ -45,11 +46,19 @@ MEANING = {
     "model.embedding_norm": "Whether the embeddings are normalised.",
     "model.query_key_norm": "Whether queries and keys are normalised.",
     "model.bias": "Whether the linear layers have biases.",
+    "model.query_key_value_bias": "Whether queries, keys and values have biases, where that is not as `model.bias` says.",
     "model.position": "How a token's place enters.",
     "model.position_offset": "Rows at the beginning of learned positions that no token uses.",
+    "model.rotary_base": "What the angles of rotary positions are powers of: the greater, the farther they reach.",
+    "model.rotary_scaling.kind": "How rotary positions reach further than the length that they were trained for.",
+    "model.rotary_scaling.factor": "By how much they reach further.",
+    "model.rotary_scaling.original_length": "The length that they were trained for.",
+    "model.rotary_scaling.slow": "Angles that turn less often than this in the original length are divided by the factor.",
+    "model.rotary_scaling.fast": "Angles that turn more often than this in the original length stay as they are.",
+    "model.rotary_scaling.attention": "What queries and keys are multiplied by.",
     "model.max_length": "The longest text the model takes, in tokens.",
     "model.window": "With it, most layers' tokens see only those less than so many positions away.",
-    "model.global_every": "Of how many layers, with a window, one sees everything.",
+    "model.global_every": "Of how many layers, with a window, one sees everything; 0: none does.",
     "model.segments": "Vectors that tell a pair's texts apart.",
     "model.scale_embedding": "Whether embeddings are multiplied by the square root of the width.",
     "model.tie": "One matrix for both embeddings and the output, for the two that write (an encoder's too), or for none.",
@@ -86,7 +95,7 @@ MEANING = {
     "translate.from_language": "The source's language. Without a direction the model learns all of them.",
     "translate.to_language": "The language to translate into.",
     "translate.masked": "The weight of a second loss, masked language modelling on the sources.",
-    "from_checkpoint": "The folder of an encoder to begin with, weft's or Hugging Face's.",
+    "from_checkpoint": "The folder of an encoder, or a decoder, to begin with, weft's or Hugging Face's.",
     "hold_out": "The share of the training examples that is held out where there is no held-out text.",
     "masked.rate": "The share of tokens that is hidden.",
     "masked.whole_words": "Whether whole words are hidden.",
@@ -106,6 +115,9 @@ MEANING = {
     "answer.length": "The tokens of a window, the question included.",
     "answer.stride": "How many tokens of the text a window has in common with the one before.",
     "answer.longest": "The most tokens of an answer.",
+    "language.length": "The tokens of a row.",
+    "language.texts": "All texts as one stream, or apart: packed into rows in which none sees another.",
+    "language.text_column": "The column of a table's text.",
 }
 
 INTRODUCTION = """\
@@ -151,10 +163,19 @@ def settings(model: type[BaseModel], prefix: str = "") -> Iterator[Setting]:
     """Every setting of a configuration and of those inside it."""
     for name, field in model.model_fields.items():
         key = f"{prefix}{name}"
-        if isinstance(field.annotation, type) and issubclass(field.annotation, BaseModel):
-            yield from settings(field.annotation, f"{key}.")
+        # A configuration inside it, or one that may be left out.
+        inner = next(
+            (hint for hint in (field.annotation, *get_args(field.annotation)) if is_model(hint)), None
+        )
+        if inner is not None:
+            yield from settings(inner, f"{key}.")
         else:
             yield Setting(key, described(field), default(field))
+
+
+def is_model(hint: Any) -> bool:
+    """Whether a type is that of a configuration."""
+    return isinstance(hint, type) and issubclass(hint, BaseModel)
 
 
 def every_setting() -> Iterator[Setting]:
