@@ -68,10 +68,10 @@ class Generator:
         prompt, of so many texts.
         """
         texts = checked_texts(prompt)
-        if stream is not None and (len(texts) != 1 or (nbest or 1) > 1 or options.get("beams", 1) > 1):
+        if stream is not None and (len(texts) != 1 or (nbest or 1) > 1 or options.get("beams", 1) != 1):
             raise UserError("stream: one prompt and one text at a time, without beams")
         drawn = [name for name in SAMPLING if options.get(name) is not None]
-        if drawn and options.get("beams", 1) > 1:
+        if drawn and options.get("beams", 1) != 1:
             raise UserError(
                 f"beams and {drawn[0]}: a text is either searched for or drawn, leave out one of the two"
             )
