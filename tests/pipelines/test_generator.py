@@ -1,11 +1,14 @@
 """A language model in use: text that goes on, stops, and is heard piece by piece."""
 
+import math
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
 
+import weft
 from weft.config import GeneratorConfig, ModelConfig
 from weft.errors import UserError
 from weft.models.decoder import Decoder
@@ -191,3 +194,34 @@ def test_wrong_calls() -> None:
         it.generate("a", beams=2, seed=1)
     with pytest.raises(UserError, match="not valid Unicode"):
         it.generate("a\udcff")
+
+
+def test_a_text_is_measured_as_it_was_validated_in_training(tmp_path: Path) -> None:
+    """By rows, as a run validates; and with a stride, token by token with more context."""
+    text = "".join(f"{number} is {'odd' if number % 2 else 'even'}\n" for number in range(400))
+    held = text[: text.index("\n", 890) + 1]
+    (tmp_path / "train.txt").write_text(text)
+    (tmp_path / "valid.txt").write_text(held)
+    result = weft.train(
+        "language-model",
+        train=tmp_path / "train.txt",
+        valid=tmp_path / "valid.txt",
+        out=tmp_path / "run",
+        tokenizer="characters",
+        steps=5,
+        overrides={"language.length": 30, "model.width": 32, "model.decoder_layers": 1, "model.heads": 2},
+    )
+    generator = weft.load(tmp_path / "run", precision="float32")
+    found = generator.evaluate(tmp_path / "valid.txt")
+    assert found.tokens == len(held)  # and the end token, less the first
+    assert found.bytes == len(held)
+    assert result.loss == pytest.approx(found.loss, rel=0.02)  # which leaves out what is no whole row
+    assert found.bits_per_byte == pytest.approx(found.loss / math.log(2) * found.tokens / found.bytes)
+    assert math.log(found.word_perplexity) * found.words == pytest.approx(found.loss * found.tokens)
+    assert found.words == len(held.split()) + held.count("\n")
+    slid = generator.evaluate(tmp_path / "valid.txt", stride=10)
+    assert slid.tokens == found.tokens
+    assert slid.context == 20
+    assert slid.loss != found.loss
+    with pytest.raises(UserError, match="stride 31: from 1 to 30"):
+        generator.evaluate(tmp_path / "valid.txt", stride=31)

@@ -17,6 +17,7 @@ app = App(name="evaluate")
 
 # What each task's measuring takes besides the data.
 OPTIONS = {
+    "language-model": ("columns", "text_column", "stride"),
     "translate": ("from_language", "to_language", "columns", "beams"),
     "classify": ("columns", "text_column", "pair_column", "label_column", "label_until"),
 }
@@ -28,6 +29,7 @@ NAMES = {
     "pair_column": "--pair-column",
     "label_column": "--label-column",
     "label_until": "--label-until",
+    "stride": "--stride",
     "beams": "--beam",
 }
 
@@ -41,18 +43,22 @@ def evaluate(
     from_language: From = None,
     to_language: To = None,
     columns: Annotated[str | None, Parameter(help="Names for a table's columns, in their order.")] = None,
-    text_column: Annotated[str | None, Parameter(help="A classifier's text, if not where it was.")] = None,
+    text_column: Annotated[str | None, Parameter(help="The column of the text, if not where it was.")] = None,
     pair_column: Annotated[str | None, Parameter(help="The second text of a pair, likewise.")] = None,
     label_column: Annotated[str | None, Parameter(help="A classifier's label, likewise.")] = None,
     label_until: Annotated[
         str | None, Parameter(help="Lines whose label is the first word, up to this, as in training.")
+    ] = None,
+    stride: Annotated[
+        int | None, Parameter(help="A language model's rows overlap, each begins so many tokens further on.")
     ] = None,
     beam: Annotated[int | None, Parameter(help="How many hypotheses to keep: 1 is greedy.")] = None,
     device: Device = None,
     precision: Precision = "auto",
     as_json: Json = False,
 ) -> None:
-    """Measure a model on test data, as its task is measured: BLEU and chrF, accuracy and macro F1, entity F1, exact match.
+    """Measure a model on test data, as its task is measured: by BLEU and chrF, accuracy and macro F1, entity F1, exact
+    match, or perplexity.
 
     What cannot be measured is left out, counted and named on standard error.
 
@@ -72,6 +78,7 @@ def evaluate(
         "pair_column": pair_column,
         "label_column": label_column,
         "label_until": label_until,
+        "stride": stride,
         "beams": beam,
     }
     given = {name: value for name, value in options.items() if value is not None}

@@ -1,18 +1,26 @@
 """A language model in use: prompts in, what follows them out."""
 
+import math
+import time
 from collections.abc import Callable, Sequence
+from pathlib import Path
 from typing import Any, NamedTuple, overload
 
+import torch
+
 from weft.config import GeneratorConfig
+from weft.data.packing import FIELD
 from weft.errors import UserError
 from weft.generate import Hypothesis, SearchConfig, continue_prompts, stop_at
 from weft.models.decoder import Decoder
 from weft.nn.inference import Precision
 from weft.overrides import validate
 from weft.pipelines.texts import checked_texts
+from weft.tasks.perplexity import token_losses
+from weft.tasks.plain_text import encode_texts, lines_of, loses_line_ends, open_texts
 from weft.text.tokenizer import Tokenizer
 
-__all__ = ["Generated", "Generator"]
+__all__ = ["Generated", "Generator", "GeneratorEvaluation"]
 
 CONTEXT = 8  # tokens before others that tell how these are written
 SAMPLING = ("temperature", "top_k", "top_p", "min_p", "seed")
@@ -28,6 +36,26 @@ class Generated(NamedTuple):
     tokens: list[str]
     logprobs: list[float]
     ended: str
+
+
+class GeneratorEvaluation(NamedTuple):
+    """How well a language model predicts a text: nats a token, and what comes of them.
+
+    `bits_per_byte` compares models whatever their tokenizers; `word_perplexity` is by what white space separates, with a
+    line's end as a word, as WikiText has it. Of the text's first `context` tokens at least are seen before each token.
+    """
+
+    loss: float
+    perplexity: float
+    bits_per_byte: float
+    word_perplexity: float
+    tokens: int
+    bytes: int
+    words: int
+    context: int
+    left_out: tuple[str, ...]
+    tokens_per_second: float
+    precision: Precision
 
 
 class Generator:
@@ -100,6 +128,65 @@ class Generator:
             return first[0] if isinstance(prompt, str) else first
         return answers[0] if isinstance(prompt, str) else answers
 
+    def evaluate(
+        self,
+        data: str | Path | Sequence[str | Path],
+        *,
+        columns: Sequence[str] | None = None,
+        text_column: str = "text",
+        stride: int | None = None,
+    ) -> GeneratorEvaluation:
+        """How well the model predicts texts, in rows of the length that it learned from.
+
+        Each row has its own context alone; with a `stride`, the rows overlap, each begins so many tokens after the one
+        before, and each token has as much context as that leaves.
+        """
+        length = min(self.config.length or self.config.model.max_length, self.config.model.max_length)
+        if stride is not None and not 0 < stride <= length:
+            raise UserError(f"stride {stride}: from 1 to {length}, the tokens of a row")
+        specs = [str(data)] if isinstance(data, str | Path) else [str(each) for each in data]
+        lines = [
+            each.fields[FIELD]
+            for each in lines_of(open_texts(specs, columns=columns, text_column=text_column))
+        ]
+        begin, total, count = time.monotonic(), 0.0, 0
+        for ids in self._texts(lines):
+            losses = token_losses(self.model, torch.tensor(ids), length=length, stride=stride)
+            total, count = total + float(losses.double().sum()), count + len(losses)
+        if not count:
+            raise UserError(
+                f"{', '.join(specs)}: not two tokens, of which one could be predicted from the other"
+            )
+        size = sum(len(line.encode()) for line in lines)
+        words = sum(len(line.split()) + line.count("\n") for line in lines)
+        return GeneratorEvaluation(
+            loss=total / count,
+            perplexity=_exp(total / count),
+            bits_per_byte=total / math.log(2) / size,
+            word_perplexity=_exp(total / max(1, words)),
+            tokens=count,
+            bytes=size,
+            words=words,
+            context=0 if stride is None else length - stride,
+            left_out=(),
+            tokens_per_second=count / (time.monotonic() - begin),
+            precision=self.precision,
+        )
+
+    def _texts(self, lines: Sequence[str]) -> list[list[int]]:
+        """The ids of the one stream of all lines; or of each text by itself, where the model learned them so."""
+        prefix = list(self.config.prefix)
+        encoded = encode_texts(self.tokenizer, lines, between=[] if prefix else [self.tokenizer.eos_id])
+        if not prefix:
+            return [[id_ for ids in encoded for id_ in ids]]
+        ends = [] if loses_line_ends(self.tokenizer) else [self.tokenizer.eos_id]
+        texts: list[list[int]] = [[]]
+        for line, ids in zip(lines, encoded, strict=True):
+            texts[-1] += ids
+            if not line:
+                texts.append([])
+        return [[*prefix, *ids, *ends] for ids in texts if ids]
+
     def _read(self, texts: Sequence[str]) -> list[list[int]]:
         """The tokens of prompts; an empty one begins as a new text does."""
         prefix = list(self.config.prefix)
@@ -135,6 +222,10 @@ class Generator:
         why = "stop" if len(cut) < len(text) else "end" if found.ended else "length"
         tokens = self.tokenizer.tokens(found.tokens)
         return Generated(cut, tokens, found.logprobs[: len(tokens)], why)
+
+
+def _exp(nats: float) -> float:
+    return math.exp(min(nats, 700.0))
 
 
 def _cut(text: str, stops: Sequence[str]) -> str:

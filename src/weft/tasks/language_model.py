@@ -2,8 +2,9 @@
 
 import json
 import math
-from collections.abc import Callable, Iterator, Sequence
-from itertools import chain, islice
+from collections.abc import Callable, Sequence
+from functools import partial
+from itertools import islice
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -15,7 +16,6 @@ from torch import nn
 from weft.config import GeneratorConfig, LanguageRun, ModelConfig, RunConfig
 from weft.data.batches import collate, spread
 from weft.data.packing import FIELD, Rows, around, find_documents, hold_out_tokens, pack
-from weft.data.sources import Example, Sources, is_table, open_sources
 from weft.data.store import TokenStore, fingerprint
 from weft.data.streams import Stream
 from weft.errors import UserError
@@ -23,6 +23,7 @@ from weft.models.decoder import Decoder
 from weft.nn.loss import Loss, vocabulary_loss
 from weft.nn.masks import Mask
 from weft.tasks.kept import keep_tokens
+from weft.tasks.plain_text import OpenTexts, encode_texts, lines_of, loses_line_ends, open_texts
 from weft.tasks.reading import load_start
 from weft.tasks.task import Batch, Problem, Task, Validation
 from weft.text.tokenizer import Layout, Tokenizer
@@ -59,18 +60,9 @@ class LanguageProblem(Problem):
         self.run = run
         path = run.from_checkpoint
         self.start = None if path is None else load_start(path, architecture=self.architecture)
-        self.train = self._open(run.data.train)
-        self.valid = self._open(run.data.valid) if run.data.valid else None
-
-    def _open(self, specs: Sequence[str]) -> list[tuple[Sources, str]]:
-        """Each source, with the name of its field."""
-        column = self.run.language.text_column
-        opened = []
-        for spec in specs:
-            plain = open_sources([spec], columns=self.run.data.columns)
-            fields = [FIELD] if all(not is_table(source) for source in plain.sources) else [column]
-            opened.append((open_sources([spec], columns=self.run.data.columns, fields=fields), fields[0]))
-        return opened
+        opened = partial(open_texts, columns=run.data.columns, text_column=run.language.text_column)
+        self.train = opened(run.data.train)
+        self.valid = opened(run.data.valid) if run.data.valid else None
 
     @property
     def about(self) -> str:
@@ -83,9 +75,9 @@ class LanguageProblem(Problem):
         config = self.run.tokenizer
         if config.path is not None:
             return Tokenizer.adopt(Path(config.path))
-        if not any(example.fields[FIELD].strip() for example in _lines(self.train)):
+        if not any(example.fields[FIELD].strip() for example in lines_of(self.train)):
             raise UserError(f"{self.about}: not a single word to learn from")
-        lines = (example.fields[FIELD] for example in _lines(self.train) if example.fields[FIELD])
+        lines = (example.fields[FIELD] for example in lines_of(self.train) if example.fields[FIELD])
         return train_tokenizer(islice(lines, TOKENIZER_LINES), kind=config.kind, size=config.size, exact=True)
 
     def make_task(
@@ -114,7 +106,7 @@ class LanguageProblem(Problem):
         )
 
     def _store(
-        self, folder: Path, sources: list[tuple[Sources, str]], tokenizer: Tokenizer, *, begun: bool
+        self, folder: Path, sources: OpenTexts, tokenizer: Tokenizer, *, begun: bool
     ) -> tuple[TokenStore, int]:
         """The text as tokens, in which a row without any ends a text; and the size of the text in bytes."""
         stream, counted = self.run.language.texts == "stream", 0
@@ -122,17 +114,13 @@ class LanguageProblem(Problem):
         def encode(lines: Sequence[str]) -> list[list[int]]:
             nonlocal counted
             counted += sum(len(line.encode()) for line in lines)
-            if _loses_line_ends(tokenizer):
-                return _encode_line_by_line(tokenizer, lines)
-            between = [tokenizer.eos_id] if stream else []
-            encoded = tokenizer.encode(lines)
-            return [ids if line else between for line, ids in zip(lines, encoded, strict=True)]
+            return encode_texts(tokenizer, lines, between=[tokenizer.eos_id] if stream else [])
 
         names = [source.name for each, _ in sources for source in each.sources]
         stamp = "\n".join(each.stamp for each, _ in sources)
         store, report = keep_tokens(
             folder,
-            lambda _: _lines(sources),
+            lambda _: lines_of(sources),
             fields=[FIELD],
             tokenizer=tokenizer,
             mark=fingerprint(stamp, tokenizer.fingerprint, self.run.language.texts),
@@ -144,7 +132,7 @@ class LanguageProblem(Problem):
             raise UserError(f"{', '.join(names)}: not a single line of text to learn from")
         path = folder / BYTES
         if report is not None or not path.exists():  # the run may have been stopped before it was written
-            size = counted or sum(len(line.fields[FIELD].encode()) for line in _lines(sources))
+            size = counted or sum(len(line.fields[FIELD].encode()) for line in lines_of(sources))
             path.write_text(json.dumps(size), encoding="utf-8")
         return store, int(json.loads(path.read_text(encoding="utf-8")))
 
@@ -171,7 +159,7 @@ class LanguageProblem(Problem):
 
     def _apart(self, store: TokenStore, documents: NDArray[np.int64], tokenizer: Tokenizer) -> "Texts":
         # Where a line's end is the end token, that of the last line ends the text.
-        end = () if _loses_line_ends(tokenizer) else (tokenizer.eos_id,)
+        end = () if loses_line_ends(tokenizer) else (tokenizer.eos_id,)
         layout = Layout((tokenizer.bos_id,), (), end)
         packing = pack(documents, room=self.run.language.length + 1, edges=around(layout))
         return Apart(Rows(store, packing, layout=layout))
@@ -182,6 +170,7 @@ class LanguageProblem(Problem):
             family="weft" if self.start is None else self.start.config.family,
             model=model,
             prefix=(model.special.start,) if apart else (),
+            length=self.run.language.length,
         )
 
     def make_model(self, model: ModelConfig) -> Decoder:
@@ -335,29 +324,3 @@ class LanguageModel(Task):
 
     def settle(self, model: nn.Module) -> dict[str, bytes]:
         return {}
-
-
-def _lines(sources: list[tuple[Sources, str]]) -> Iterator[Example]:
-    """The lines of all texts with their ends, and after each text an empty one. A file is a text, or a table's row."""
-    for each, field in sources:
-        for source in each.sources:
-            table, line = is_table(source), 0
-            for line, (text,) in source.rows([field]):
-                yield Example({FIELD: text if table else f"{text}\n"}, source.name, line)
-                if table:
-                    yield Example({FIELD: ""}, source.name, line)
-            if not table:
-                yield Example({FIELD: ""}, source.name, line)
-
-
-def _loses_line_ends(tokenizer: Tokenizer) -> bool:
-    """Whether a line's end is white space like any other to a tokenizer, as to one of words."""
-    line, ended = tokenizer.encode(["a", "a\n"])
-    return line == ended
-
-
-def _encode_line_by_line(tokenizer: Tokenizer, texts: Sequence[str]) -> list[list[int]]:
-    """The ids of texts in which the end of a line is the end token, as data sets of words have it."""
-    lines = [text.removesuffix("\n").split("\n") if text else [] for text in texts]
-    ids = iter(tokenizer.encode(list(chain.from_iterable(lines))))
-    return [[id_ for _ in each for id_ in (*next(ids), tokenizer.eos_id)] for each in lines]

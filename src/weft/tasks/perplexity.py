@@ -47,6 +47,6 @@ def _losses(model: Decoder, rows: Int[Tensor, "B T"]) -> Float[Tensor, "B T-1"]:
     size = max(1, LOGITS // model.config.vocabulary)
     parts = [
         functional.cross_entropy(model.logits(some).float(), label, reduction="none")
-        for some, label in zip(states.split(size), labels.split(size), strict=True)
+        for some, label in zip(torch.split(states, size), torch.split(labels, size), strict=True)
     ]
     return torch.cat(parts).view(len(rows), -1)
