@@ -394,12 +394,15 @@ class TranslatorConfig(FolderConfig):
 class GeneratorConfig(FolderConfig):
     """A language model. `prefix` stands before each prompt, and `ends` are tokens that end a text beside the end token.
 
+    It learned from rows of `length` tokens; without a length, of as many as the model takes. Texts that begin with a
+    `prefix` were read apart, others as one stream.
     `generation` holds fields of SearchConfig that the model wants set, such as how it is sampled from.
     """
 
     task: Literal["language-model"] = "language-model"
     prefix: tuple[int, ...] = ()
     ends: tuple[int, ...] = ()
+    length: int | None = Field(default=None, gt=1)
     generation: dict[str, Any] = Field(default_factory=dict)
 
 
