@@ -35,7 +35,7 @@ def attend(
     *,
     mask: Bool[Tensor, "#B 1 #T S"] | None = None,
     causal: bool = False,
-    bias: Float[Tensor, "H _ _"] | None = None,
+    bias: Float[Tensor, "H _ _"] | Float[Tensor, "B H T S"] | None = None,
     dropout: float = 0.0,
     tap: Tap | None = None,
     runs: Sequence[Run] = (),
@@ -55,7 +55,7 @@ def attend(
     kernel = kernel or choose_kernel(q.device, queries=q.shape[2], keys=k.shape[2], weights_wanted=wanted)
     if kernel == "plain":
         return _plain(q, k, v, mask=mask, bias=bias, dropout=dropout, tap=tap)
-    additive = None if bias is None else bias[None].to(q.dtype)
+    additive = None if bias is None else (bias if bias.dim() == 4 else bias[None]).to(q.dtype)
     if additive is not None and mask is not None:
         additive = additive.masked_fill(~mask, float("-inf"))
     use_causal = causal and additive is None and q.shape[2] == k.shape[2]

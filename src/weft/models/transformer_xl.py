@@ -1,0 +1,132 @@
+"""Transformer-XL (Dai et al. 2019): a decoder that reads a text segment by segment and remembers what it read."""
+
+from typing import NamedTuple
+
+import torch
+from jaxtyping import Bool, Float, Int
+from torch import Tensor, nn
+
+from weft.config import ModelConfig
+from weft.nn.adaptive import AdaptiveEmbedding, AdaptiveSoftmax
+from weft.nn.dropout import Dropout
+from weft.nn.feed_forward import FeedForward
+from weft.nn.initialise import NORMAL_DEVIATION, initialise
+from weft.nn.loss import Loss
+from weft.nn.masks import Mask
+from weft.nn.relative_attention import RelativeAttention, sinusoids
+from weft.nn.stack import Residual
+
+__all__ = ["Memory", "TransformerXL"]
+
+
+class Memory(NamedTuple):
+    """What came into each layer at the last positions before a segment; no gradient flows into it."""
+
+    layers: tuple[Float[Tensor, "B M D"], ...]
+
+    @property
+    def length(self) -> int:
+        return self.layers[0].shape[1]
+
+    def select(self, rows: Int[Tensor, " R"]) -> "Memory":
+        """The memory of these rows, in this order: of the texts that go on, or of the beams that were chosen."""
+        return Memory(tuple(layer[rows] for layer in self.layers))
+
+
+class TransformerXL(nn.Module):
+    """Tokens and the memory of those before them to hidden states, and these to scores of the next token."""
+
+    def __init__(self, config: ModelConfig) -> None:
+        super().__init__()
+        assert config.recurrence is not None  # the configuration sees to it
+        self.config = config
+        self.remembered = config.recurrence.memory
+        self.clamp = config.recurrence.clamp
+        self.mask = Mask(causal=True, window=self.remembered if config.recurrence.same_length else None)
+        self.embedding = AdaptiveEmbedding(config)
+        shared = _biases(config) if config.recurrence.shared_biases else None
+        self.blocks = nn.ModuleList(
+            RecurrentBlock(config, biases=shared or _biases(config)) for _ in range(config.decoder_layers)
+        )
+        self.dropout = Dropout(config.dropout)
+        initialise(self, config)
+        for module in self.modules():
+            if config.zero_output and isinstance(module, RelativeAttention):
+                nn.init.zeros_(module.output.weight)
+        self.output = AdaptiveSoftmax(config, embedding=self.embedding)
+
+    def forward(
+        self, ids: Int[Tensor, "B T"], memory: Memory | None = None
+    ) -> tuple[Float[Tensor, "B T D"], Memory]:
+        """The hidden states of a segment, and the memory for the segment after it.
+
+        `memory` is that of the segments before, None at a text's beginning. It grows up to the configured length, of which
+        the oldest positions are forgotten; it costs the same however long the text.
+        """
+        memory = memory or self.new_memory(len(ids))
+        keys = memory.length + ids.shape[1]
+        distances = torch.arange(keys - 1, -1, -1, device=ids.device).clamp(max=self.clamp or keys)
+        encoded = self.dropout(sinusoids(distances, width=self.config.width).to(memory.layers[0].dtype))
+        mask = self.mask.build(ids.shape[1], keys, device=ids.device)
+        x = self.dropout(self.embedding(ids))
+        kept = []
+        for block, before in zip(self.blocks, memory.layers, strict=True):
+            kept.append(torch.cat([before, x.detach()], dim=1)[:, -self.remembered :])
+            x = block(x, before, distances=encoded, mask=mask)
+        return self.dropout(x), Memory(tuple(kept))
+
+    def new_memory(self, rows: int) -> Memory:
+        """That of texts which have not begun."""
+        weight = next(self.parameters())
+        empty = torch.empty(rows, 0, self.config.width, dtype=weight.dtype, device=weight.device)
+        return Memory((empty,) * self.config.decoder_layers)
+
+    def logits(self, hidden: Float[Tensor, "*N D"]) -> Float[Tensor, "*N V"]:
+        """Scores over the vocabulary, which of an adaptive one are log-probabilities."""
+        scores: Tensor = self.output(hidden)
+        return scores
+
+    def loss(self, hidden: Float[Tensor, "N D"], labels: Int[Tensor, " N"]) -> Loss:
+        """The summed cross-entropy of the labels in nats, for training."""
+        return self.output.loss(hidden, labels)
+
+    def token_losses(self, hidden: Float[Tensor, "N D"], labels: Int[Tensor, " N"]) -> Float[Tensor, " N"]:
+        """The negative log-likelihood of each label in nats."""
+        return self.output.token_losses(hidden, labels)
+
+    @property
+    def device(self) -> torch.device:
+        return next(self.parameters()).device
+
+
+class RecurrentBlock(nn.Module):
+    """Attention to a segment and the memory before it, and the feed-forward layer, each with its residual."""
+
+    def __init__(self, config: ModelConfig, *, biases: tuple[nn.Parameter, nn.Parameter]) -> None:
+        super().__init__()
+        content, distance = biases
+        self.attention = RelativeAttention(config, content_bias=content, distance_bias=distance)
+        self.attention_residual = Residual(config)
+        self.feed_forward = FeedForward(config)
+        self.feed_forward_residual = Residual(config)
+
+    def forward(
+        self,
+        x: Float[Tensor, "B T D"],
+        memory: Float[Tensor, "B M D"],
+        *,
+        distances: Float[Tensor, "S D"],
+        mask: Bool[Tensor, "1 1 #T S"] | None,
+    ) -> Float[Tensor, "B T D"]:
+        past: Tensor = self.attention_residual.before(
+            memory
+        )  # where norms come before, memory is normalised, too
+        x = self.attention_residual(x, lambda y: self.attention(y, past, distances=distances, mask=mask))
+        out: Tensor = self.feed_forward_residual(x, self.feed_forward)
+        return out
+
+
+def _biases(config: ModelConfig) -> tuple[nn.Parameter, nn.Parameter]:
+    """u and v (Dai et al. 2019, section 3.3), each (H, K)."""
+    content, distance = torch.empty(2, config.heads, config.head_width).normal_(std=NORMAL_DEVIATION)
+    return nn.Parameter(content), nn.Parameter(distance.clone())
