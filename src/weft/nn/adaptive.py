@@ -168,4 +168,6 @@ def _drawn(rows: int, width: int) -> nn.Parameter:
 
 
 def _cluster_of(ids: Tensor, firsts: list[int]) -> Tensor:
-    return torch.bucketize(ids, torch.tensor(firsts[1:], device=ids.device, dtype=ids.dtype), right=True)
+    return torch.bucketize(
+        ids.contiguous(), torch.tensor(firsts[1:], device=ids.device, dtype=ids.dtype), right=True
+    )
