@@ -302,7 +302,15 @@ def test_export_knows_every_field_of_a_model() -> None:
     checked = {"tie", "output_bias", "special", "kv_heads"}
     only_for_the_start_of_training = {"initialisation", "zero_output"}
     # Learned positions, encoders, windows, rotary positions.
-    of_others = {"position_offset", "segments", "global_every", "rotary_base", "rotary_scaling", "recurrence", "adaptive"}
+    of_others = {
+        "position_offset",
+        "segments",
+        "global_every",
+        "rotary_base",
+        "rotary_scaling",
+        "recurrence",
+        "adaptive",
+    }
     assert carried | checked | only_for_the_start_of_training | of_others == set(ModelConfig.model_fields)
 
 
