@@ -166,7 +166,6 @@ def _byte_pairs(folder: Path, *, spaced: bool) -> Tokenizer:
         raise UserError(f"{folder / _MERGES}: not pairs of pieces in {_PIECES}: {error}") from error
     backend.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=spaced)
     backend.decoder = decoders.ByteLevel()
-    backend.post_processor = processors.ByteLevel(trim_offsets=False)  # puts nothing around a text
     if _END_OF_TEXT in vocabulary:
         backend.add_special_tokens([_END_OF_TEXT])
     return backend
@@ -185,15 +184,14 @@ def _read_special(folder: Path, settings: Mapping[str, Any]) -> dict[str, str]:
 
 
 def _surround(backend: Tokenizer, settings: Mapping[str, Any], ids: Mapping[str, int]) -> None:
-    """Let the tokenizer itself say what stands around a text: what the settings say of it goes before its own file."""
-    told = {side: settings.get(f"add_{side}_token") for side in ("bos", "eos")}
-    if backend.post_processor is not None and all(value is None for value in told.values()):
+    """Let the tokenizer itself say what stands around a text; the settings count where its own file says nothing of it."""
+    if backend.post_processor is not None:
         return
-    sides = {
-        side: [ids[f"{side}_token"]] if value and f"{side}_token" in ids else []
-        for side, value in told.items()
-    }
-    backend.post_processor = _template(backend, before=sides["bos"], after=sides["eos"])
+    before, after = (
+        [ids[f"{side}_token"]] if settings.get(f"add_{side}_token") and f"{side}_token" in ids else []
+        for side in ("bos", "eos")
+    )
+    backend.post_processor = _template(backend, before=before, after=after)
 
 
 def _template(
