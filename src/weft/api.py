@@ -20,9 +20,8 @@ from weft.preparation import DATA, RUN, check, find_problem, placed, prepare, pr
 from weft.runs.claim import claim, give_back
 from weft.runs.folder import REQUEST, read_manifest, update_folder
 from weft.runs.log import read_log
-from weft.saved import load_saved, make_model, read_config
+from weft.saved import load_saved, make_model, read_config, tokenizer_class
 from weft.tasks import PROBLEMS
-from weft.text.tokenizer import Tokenizer
 from weft.training.loop import Result, Trainer
 from weft.training.metrics import METRICS
 from weft.training.report import Reporter, Silent
@@ -189,7 +188,7 @@ def _run(folder: Path, *, began: float, device: str | None, report: Reporter | N
     world.wait()
     run = read_run(folder)
     problem = PROBLEMS[run.task](run)
-    tokenizer = Tokenizer.load(folder)
+    tokenizer = tokenizer_class(read_config(folder)).load(folder)
     task = problem.make_task(folder / DATA, tokenizer=tokenizer, begun=True, tell=reporter.message)
     for line in task.left_out:
         reporter.message(line)

@@ -179,6 +179,8 @@ _OUR_ONLY = {
     "norm_epsilon": None,
     "embedding_norm": False,
     "query_key_norm": False,
+    "query_key_value_bias": None,
+    "head_size": None,
     "window": None,
     "gated": False,
     "bias": True,

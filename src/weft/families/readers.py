@@ -139,6 +139,8 @@ _OUR_ONLY = {
     "norm_place": "after",
     "embedding_norm": True,
     "query_key_norm": False,
+    "query_key_value_bias": None,
+    "head_size": None,
     "gated": False,
     "bias": True,
     "position": "learned",

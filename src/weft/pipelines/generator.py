@@ -12,6 +12,7 @@ from weft.config import GeneratorConfig
 from weft.data.packing import FIELD
 from weft.errors import UserError
 from weft.generate import Hypothesis, SearchConfig, continue_prompts, stop_at
+from weft.generate.processors import Processor
 from weft.models.decoder import Decoder
 from weft.nn.inference import Precision
 from weft.overrides import validate
@@ -103,8 +104,10 @@ class Generator:
             raise UserError(
                 f"beams and {drawn[0]}: a text is either searched for or drawn, leave out one of the two"
             )
-        options = {"sample": bool(drawn), **options}
-        search = validate(SearchConfig, {**options, "nbest": nbest or 1, "max_length": tokens})
+        asked = {"sample": bool(drawn), **options, "nbest": nbest or 1, "max_length": tokens}
+        # What the model wants set is for a way of writing that it names: another that is asked for begins afresh.
+        wanted = {} if drawn or options else self.config.generation
+        search = validate(SearchConfig, {**asked, **wanted})
         stops = [stop] if isinstance(stop, str) else list(stop)
         if not all(stops):
             raise UserError("stop: an empty text would end everything at once")
@@ -114,7 +117,7 @@ class Generator:
             self.model,
             prompts,
             search,
-            processors=[stop_at(self._stops(stops), end=self.tokenizer.eos_id)] if stops else [],
+            processors=self._ends(stops),
             tell=None if writer is None else writer.add,
         )
         if writer is not None:
@@ -203,6 +206,13 @@ class Generator:
             return whole[len(before) :]
 
         return text
+
+    def _ends(self, stops: Sequence[str]) -> list[Processor]:
+        """What ends a text beside the end token: stop strings, and tokens that the model has for it."""
+        end, others = self.tokenizer.eos_id, set(self.config.ends)
+        at_strings = [stop_at(self._stops(stops), end=end)] if stops else []
+        at_tokens = [stop_at(lambda tokens: tokens[-1] in others, end=end)] if others else []
+        return [*at_strings, *at_tokens]
 
     def _stops(self, stops: Sequence[str]) -> Callable[[list[int]], bool]:
         # What ends a text is at its end: as many of its last tokens as a stop string has bytes tell, and some more.
