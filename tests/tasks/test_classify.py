@@ -88,6 +88,14 @@ def test_names_for_numbers_several_labels_and_numbers(tmp_path: Path) -> None:
     (tmp_path / "c.tsv").write_text("label\ttext\n2.5\ta\nmany\tb\n")
     with pytest.raises(UserError, match=r'c.tsv:3: "many" is no number'):
         read(f"{tmp_path}/c.tsv", kind="number")
+    (tmp_path / "n.tsv").write_text("label\ttext\n2.5\ta\nnan\tb\n")
+    with pytest.raises(UserError, match=r'n.tsv:3: "nan" is no number'):
+        read(f"{tmp_path}/n.tsv", kind="number")
+    (tmp_path / "u.txt").write_text("NUM:date When was it ?\nHow old is he ?\n")
+    with pytest.raises(UserError, match=r'u.txt:2: "How" has no ":" that a label would end at'):
+        read(f"{tmp_path}/u.txt", label_until=":")
+    with pytest.raises(UserError, match="hold one text each: leave out --pair-column"):
+        read(f"great={tmp_path}/u.txt", pair_column="title")
     (tmp_path / "d.tsv").write_text("label\ttext\n3\tGoal\n")
     with pytest.raises(UserError, match=r'd.tsv:2: label "3" is none of the numbers 1 to 2'):
         read(f"{tmp_path}/d.tsv", label_names=names)

@@ -91,6 +91,25 @@ def test_a_run_that_would_be_late_is_made_shorter(monkeypatch: pytest.MonkeyPatc
     assert clock.decide(plan, step=300) == plan._replace(steps=800), "and longer where there is time"
 
 
+@pytest.mark.parametrize("seconds", [0.3, 0.7, 5.0, 37.0, 90.0])
+@pytest.mark.parametrize("schedule", ["linear", "cosine"])
+def test_minutes_end_however_long_a_step_takes(
+    monkeypatch: pytest.MonkeyPatch, seconds: float, schedule: str
+) -> None:
+    it, now, plan, step = pace(minutes=0.5, schedule=schedule), 3.0, Plan(), 0
+    monkeypatch.setattr("weft.training.pace.time.monotonic", lambda: now)
+    while True:
+        plan = it.decide(plan, step=step)
+        if plan.steps is not None and step >= plan.steps:
+            break
+        now += seconds
+        it.time_step(step, seconds)
+        step += 1
+        assert step < 1000
+    assert step >= 1
+    assert now <= 30 + 2 * seconds
+
+
 def test_a_run_of_so_many_steps_stays_one() -> None:
     plan = Plan(validate_every=100, decay_from=200, steps=600)
     clock = pace(steps=600)

@@ -66,9 +66,9 @@ class ClassifyProblem(Problem):
         assert isinstance(run, ClassifyRun)
         self.run = run
         self.beginning = Beginning(run)
-        self.report, held = Report(), Report()
+        self.report, self.held_report = Report(), Report()
         train = self._read(run.data.train, self.report)
-        valid = self._read(run.data.valid, held) if run.data.valid else None
+        valid = self._read(run.data.valid, self.held_report) if run.data.valid else None
         self.given = valid is not None
         self.labels = _labels(train, run.classify, ", ".join(run.data.train))
         self.train, self.valid = self._hold_out(train) if valid is None else (train, valid)
@@ -102,6 +102,8 @@ class ClassifyProblem(Problem):
         if not begun:
             for line in self.report.lines():
                 tell(line)
+            for line in self.held_report.lines()[1:]:  # those that are kept are counted with the other facts
+                tell(f"held out: {line}")
         return Classify(self, tokenizer=tokenizer)
 
     def describe(self, model: ModelConfig) -> ClassifierConfig:

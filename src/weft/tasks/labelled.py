@@ -1,6 +1,7 @@
 """Labelled texts: read from tables, from lines that begin with their label, or from a file for each label."""
 
 import json
+import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import NamedTuple
 
@@ -59,13 +60,20 @@ def _cells(
     """Text, second text, label and place of each example."""
     label, equals, path = spec.partition("=")
     if equals and "/" not in label and not at_home(spec).exists():
+        if config.pair_column is not None:
+            raise UserError(f"{spec}: lines of one label hold one text each: leave out --pair-column")
         for example in open_sources([path], fields=["text"]):
             yield example.fields["text"], None, label, example
         return
     if config.label_until is not None:
         for example in open_sources([spec], fields=["text"]):
             head, _, text = example.fields["text"].partition(" ")
-            yield text, None, head.partition(config.label_until)[0], example
+            named, until, _ = head.partition(config.label_until)
+            if head and not until:
+                raise UserError(
+                    f'{example.path}:{example.line}: "{head}" has no "{config.label_until}" that a label would end at'
+                )
+            yield text, None, named, example
         return
     pair = [config.pair_column] if config.pair_column is not None else []
     label_column = Several(config.label_column) if config.kind == "multiple" else config.label_column
@@ -110,9 +118,11 @@ def _named(label: str, names: Mapping[str, str] | None, place: str) -> str:
 
 def _number(label: str, place: str) -> str:
     try:
-        float(label)
-    except ValueError as error:
-        raise UserError(f'{place}: "{label}" is no number, which classify.kind = "number" needs') from error
+        finite = math.isfinite(float(label))
+    except ValueError:
+        finite = False
+    if not finite:
+        raise UserError(f'{place}: "{label}" is no number, which classify.kind = "number" needs')
     return label
 
 

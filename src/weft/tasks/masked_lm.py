@@ -251,7 +251,9 @@ class MaskedLM(Task):
         tokens = int(self.valid.lengths[self.measured].sum())
         sums: dict[str, Sums] = {}
         with torch.inference_mode():
-            for rows in np.array_split(self.measured, -(-tokens // VALIDATION_TOKENS)):
+            for rows in np.array_split(
+                self.measured, min(len(self.measured), -(-tokens // VALIDATION_TOKENS))
+            ):
                 batch = self.to(self._collate(self.valid, rows, seed=VALIDATION_SEED), model.device)
                 for name, (loss, right, asked) in _measure(model, batch).items():
                     before = sums.get(name, Sums(0.0, 0, 0))

@@ -53,15 +53,16 @@ class Pace:
         if config.minutes is None:
             return self._plan_of(config.steps or self._steps_of(config.epochs or 1.0))
         if plan.validate_every is None:
-            if step < CALIBRATION:
+            if step < CALIBRATION and self.left > 0:
                 return plan
-            guess = step + max(0, int(self.left / self.seconds_per_step))
+            guess = step + int(max(0.0, self.left) / (self.seconds_per_step or 1.0))
             if config.schedule != "linear":
-                return self._plan_of(guess)
-            return plan._replace(validate_every=max(1, guess // config.validations))
+                return self._plan_of(max(1, guess))
+            plan = plan._replace(validate_every=max(1, guess // config.validations))
+        assert plan.validate_every is not None
         if self.elapsed < config.minutes * 60 * (1 - config.decay):
             return plan
-        return plan._replace(decay_from=step, steps=step + self._steps_left(plan.validate_every))
+        return plan._replace(decay_from=step, steps=max(1, step + self._steps_left(plan.validate_every)))
 
     def _revise(self, plan: Plan, *, step: int) -> Plan:
         """Another length where the machine has become slower or faster since the plan was made."""
@@ -76,10 +77,10 @@ class Pace:
         return plan if wrong < tolerance else plan._replace(steps=step + left)
 
     def _steps_left(self, validate_every: int) -> int:
-        """The steps that fit into the time that is left, one at the least."""
+        """The steps that fit into the time that is left; none where it is over."""
         per_step = self.seconds_per_step + self.seconds_per_validation / validate_every
         seconds = self.left - self.last_validations * self.seconds_per_validation
-        return max(1, int(seconds / per_step)) if per_step else 1
+        return max(0, int(seconds / per_step)) if per_step else 1
 
     def expect(self, plan: Plan, *, step: int) -> tuple[int, float]:
         """The steps there will be and the seconds that are left, as far as one can tell."""
