@@ -32,7 +32,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
         print(f"Skipped: there is no {DATA}; WEFT_DATA names the folder of data sets.")
         return
 
-    asked.out.mkdir(parents=True)
+    asked.out.mkdir(parents=True, exist_ok=True)
     lines = sorted(set(DATA.read_text(encoding="utf-8").split("\n")) - {""})  # in which none is twice
     random.Random(1).shuffle(lines)
     for name, part in (("test", lines[::5]), ("train", [line for at, line in enumerate(lines) if at % 5])):

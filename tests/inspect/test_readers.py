@@ -154,7 +154,7 @@ def test_a_pair_has_marks_on_both_texts(tokenizer: Tokenizer, tmp_path: Path) ->
     found = model.inspect("Anna likes wine", pair=TEXT, out=page)
     check(found, page, ["Anna likes wine", TEXT])
     assert found.marks[1][0].begin == 0 and found.marks[1][-1].end == len(TEXT)
-    with pytest.raises(UserError, match="the model takes 1 second texts for 1, not none"):
+    with pytest.raises(UserError, match="the model reads pairs: 1 second texts are needed, not none"):
         model.inspect(TEXT, out=page)
 
 

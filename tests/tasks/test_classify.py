@@ -263,7 +263,7 @@ def test_one_class_only_and_blank_texts(run: Path, tmp_path: Path) -> None:
     classifier = weft.load(run)
     with pytest.raises(UserError, match="text 1, counted from 0, is blank"):
         classifier.classify(["fine", " "])
-    with pytest.raises(UserError, match="takes none second texts for 1, not 1"):
+    with pytest.raises(UserError, match="reads one text at a time, not two"):
         classifier.classify("fine", pair="second")
 
 

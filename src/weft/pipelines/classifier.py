@@ -190,10 +190,11 @@ class Classifier:
         """The texts, checked, as labelled ones without a label."""
         texts = checked_texts(text)
         pairs = None if pair is None else checked_texts(pair)
-        if (pairs is None) == self.config.pair or (pairs is not None and len(pairs) != len(texts)):
-            given = "none" if pairs is None else f"{len(pairs)}"
-            needed = f"{len(texts)}" if self.config.pair else "none"
-            raise UserError(f"the model takes {needed} second texts for {len(texts)}, not {given}")
+        if pairs is not None and not self.config.pair:
+            raise UserError("the model reads one text at a time, not two: leave out the pair")
+        if self.config.pair and (pairs is None or len(pairs) != len(texts)):
+            given = "none" if pairs is None else str(len(pairs))
+            raise UserError(f"the model reads pairs: {len(texts)} second texts are needed, not {given}")
         examples = [
             Labelled(first, None if pairs is None else pairs[number], (), str(number))
             for number, first in enumerate(texts)
