@@ -30,9 +30,9 @@ config, text, families, runs → keras
 """
 
 # Importing any of these loads no torch, so that the command line answers at once.
-TORCH_FREE = ("__init__.py", "errors.py", "config.py", "overrides.py", "recipes.py", "cli/__init__.py")
+TORCH_FREE = ("__init__.py", "errors.py", "overrides.py", "recipes.py", "cli/__init__.py")
 TORCH_FREE += ("runs/claim.py", "runs/folder.py", "runs/log.py")
-TORCH_FREE_PACKAGES = ("corpus", "families", "text")
+TORCH_FREE_PACKAGES = ("config", "corpus", "families", "text")
 
 
 class Import(NamedTuple):

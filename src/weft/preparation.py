@@ -231,6 +231,6 @@ def placed(settings: Settings) -> Settings:
         places["tokenizer.path"] = absolute(str(path))
     if (start := settings.get("from_checkpoint")) is not None:
         places["from_checkpoint"] = absolute(str(start))
-    if (names := settings.get("classify", {}).get("label_names")) is not None:
-        places["classify.label_names"] = absolute(str(names))
+    if isinstance(names := settings.get("classify", {}).get("label_names"), str):
+        places["classify.label_names"] = absolute(names)
     return settings.over(places)

@@ -136,6 +136,17 @@ _BERT = {
     "smoothing": 0.0,
 }
 
+# Brown et al. 2020, table 2.1 and appendix B: what GPT-2's own paper does not say.
+_GPT = {
+    "optimizer": "adamw",
+    "schedule": "cosine",
+    "warmup": 700,
+    "weight_decay": 0.1,
+    "batch_tokens": 524_288,
+    "smoothing": 0.0,
+}
+_GPT_RATES = {"gpt2": 6e-4, "gpt2-medium": 3e-4, "gpt2-large": 2.5e-4, "gpt2-xl": 2e-4}
+
 # What a task wants otherwise of a model of weft's own that begins from nothing. To classify, whole words: those that are
 # rare are one and the same token, which is a lesson, too. On TREC's questions a model came to 82 on held-out ones with
 # byte-level pieces, and to 86 with words and a third of the rate.
@@ -181,6 +192,10 @@ PRESETS: Mapping[str, Mapping[str, Recipe]] = MappingProxyType(
             "large": {
                 "model": _our_decoder(768, heads=12, layers=12, dropout=0.1),
                 "train": {"batch_tokens": 32_768, "smoothing": 0.0},
+            },
+            **{
+                name: {"model": dict(PUBLISHED[name].fields), "train": {**_GPT, "learning_rate": rate}}
+                for name, rate in _GPT_RATES.items()
             },
         },
     }

@@ -1,7 +1,9 @@
 """`weft embed`: vectors of any model that reads."""
 
 import json
+import os
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -31,6 +33,21 @@ def test_any_model_that_reads_gives_vectors(
     assert pair["similarity"] == pytest.approx(
         float(np.prod(weft.load(run).embed(["dog", "cat"]), axis=0).sum())
     )
+
+
+def test_a_link_stays_a_link_and_a_pipe_a_pipe(
+    command: Callable[..., Any], saved: Callable[..., Path], tmp_path: Path
+) -> None:
+    run, link, pipe = saved("classify"), tmp_path / "link.npy", tmp_path / "pipe"
+    link.symlink_to(tmp_path / "vectors.npy")
+    os.mkfifo(pipe)
+    with ThreadPoolExecutor() as threads:
+        piped = threads.submit(pipe.read_bytes)
+        for out in (link, pipe):
+            assert command("embed", run, "dog", "cat", "--out", out, "--overwrite").status == 0
+        assert piped.result() == (tmp_path / "vectors.npy").read_bytes()
+    assert link.is_symlink()
+    assert pipe.is_fifo()
 
 
 def test_vectors_are_made_in_float32_unless_one_asks_for_less(

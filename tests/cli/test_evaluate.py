@@ -13,7 +13,7 @@ PAIR = {"pair": True, "source": {"pair_column": "other"}}
 
 @pytest.fixture
 def data(tmp_path: Path) -> Path:
-    (tmp_path / "lines.txt").write_text("cat:small cat sleeps\ndog:big dog runs\ncat dog cat\n")
+    (tmp_path / "lines.txt").write_text("cat:small cat sleeps\ndog:big dog runs\ncat: dog cat\n")
     (tmp_path / "table.tsv").write_text("kind\tone\ttwo\ncat\tcat\tdog\ndog\tdog\tcat\n")
     (tmp_path / "bare.tsv").write_text("cat\tcat runs\ndog\tdog\n")
     return tmp_path

@@ -204,7 +204,7 @@ def truncated(model: Decoder, tokens: list[int], search: SearchConfig) -> list[f
 @pytest.mark.parametrize("search", SEARCHES.values(), ids=SEARCHES)
 def test_a_rule_ends_what_is_written(search: SearchConfig) -> None:
     model, lines = make_model(), prompts(count=8, lengths=(4, 6))
-    rule = stop_at(lambda tokens: tokens[-1] % 5 == 0, end=END)
+    rule = stop_at(lambda tokens: tokens[-1] % 5 == 0, last=1, end=END)
     ended = 0
     for hypotheses in continue_prompts(model, lines, search, processors=[rule]):
         for each in hypotheses:

@@ -151,7 +151,12 @@ def test_a_stop_string_of_many_bytes_is_found_across_its_pieces() -> None:
     it.tokenizer = tokenizer
     stop = "👩‍🚀" * 4
     (ids,) = tokenizer.encode(["ab " + stop])
-    ends = it._stops([stop])
+    [rule] = it._ends([stop])
+
+    def ends(tokens: list[int]) -> bool:
+        scores = rule(torch.tensor([[tokenizer.eos_id, *tokens]]), torch.zeros(1, tokenizer.vocab_size))
+        return bool(scores.isneginf().any())
+
     assert ends(ids)
     assert not ends(ids[:-1])
 

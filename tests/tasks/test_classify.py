@@ -68,7 +68,8 @@ def test_names_for_numbers_several_labels_and_numbers(tmp_path: Path) -> None:
     (tmp_path / "names").write_text("World\nSports\n")
     (tmp_path / "a.tsv").write_text("label\ttext\n2\tGoal\nWorld\tVote\n")
     names = str(tmp_path / "names")
-    assert [each[2] for each in read(f"{tmp_path}/a.tsv", label_names=names)] == [("Sports",), ("World",)]
+    for given in (names, ("World", "Sports")):
+        assert [each[2] for each in read(f"{tmp_path}/a.tsv", label_names=given)] == [("Sports",), ("World",)]
     (tmp_path / "b.jsonl").write_text('{"text": "a", "label": "x, y"}\n{"text": "b", "label": ""}\n')
     assert [each[2] for each in read(f"{tmp_path}/b.jsonl", kind="multiple")] == [("x", "y"), ()]
     lists = ['{"text": "a", "label": ["New York, NY", "x"]}', '{"text": "b", "label": []}']
@@ -195,6 +196,21 @@ def test_a_part_is_held_out_and_said_so(run: Path) -> None:
     assert config["hold_out"] == 0.1
     lines = [json.loads(line) for line in (run / "metrics.jsonl").read_text().splitlines()]
     assert any("accuracy" in line for line in lines)
+
+
+def test_the_names_of_labels_go_with_the_model(reviews: Path, tmp_path: Path) -> None:
+    (names := tmp_path / "names").write_text("negative\npositive\n")
+    numbered = [
+        line.replace("negative\t", "1\t").replace("positive\t", "2\t")
+        for line in (reviews / "test.tsv").read_text().splitlines(keepends=True)
+    ]
+    (tmp_path / "numbered.tsv").write_text("".join(numbered))
+    options = {**SMALL, "classify.label_names": str(names)}
+    weft.train("classify", train=f"{tmp_path}/numbered.tsv", out=tmp_path / "run", steps=1, overrides=options)
+    names.unlink()
+    classifier = weft.load(tmp_path / "run")
+    assert classifier.labels == ("negative", "positive")
+    assert classifier.evaluate(f"{tmp_path}/numbered.tsv").texts == 100
 
 
 def test_it_keeps_how_much_it_read(reviews: Path, tmp_path: Path) -> None:

@@ -1,5 +1,6 @@
 """`weft embed`: texts as vectors, in a file; or how similar a few texts are."""
 
+import io
 from collections.abc import Iterable, Iterator
 from itertools import combinations
 from pathlib import Path
@@ -7,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from cyclopts import App
 
-from weft.cli.lines import line_blocks, open_input, refuse_existing
+from weft.cli.lines import line_blocks, open_input, open_whole, refuse_existing
 from weft.cli.options import Device, Json, Precision
 from weft.cli.output import print_facts, print_json, print_table
 from weft.cli.problems import warn
@@ -123,13 +124,10 @@ def compare(texts: tuple[str, ...], vectors: "NDArray[Any]") -> list[dict[str, o
 
 
 def save(vectors: "NDArray[Any]", path: Path) -> None:
-    """A .npy file that appears when all of it is written."""
+    """A .npy file, which appears when all of it is written."""
     import numpy as np
 
-    unfinished = path.with_name(f".{path.name}-unfinished")
-    try:
-        with unfinished.open("wb") as file:
-            np.save(file, vectors)
-        unfinished.replace(path)
-    finally:
-        unfinished.unlink(missing_ok=True)
+    written = io.BytesIO()  # NumPy itself writes to files alone, not to pipes
+    np.save(written, vectors)
+    with open_whole(path) as file:
+        file.write(written.getbuffer())

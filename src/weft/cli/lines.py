@@ -1,5 +1,6 @@
 """Lines in, lines out: read as they arrive, written whole or not at all."""
 
+import io
 import os
 import stat
 import sys
@@ -16,7 +17,7 @@ from weft.cli.problems import warn
 from weft.data.files import arriving
 from weft.errors import UserError
 
-__all__ = ["Lines", "line_blocks", "open_input", "open_output", "refuse_existing"]
+__all__ = ["Lines", "line_blocks", "open_input", "open_output", "open_whole", "refuse_existing"]
 
 
 @Parameter(name="*")
@@ -109,19 +110,28 @@ def refuse_existing(path: Path, *, overwrite: bool) -> None:
 
 @contextmanager
 def open_output(path: Path | None) -> Iterator[TextIO]:
-    """Standard output, or a file that appears under its name when all of it is written."""
+    """Standard output, or a file of text as `open_whole` writes it."""
     if path is None:
         yield sys.stdout
         return
-    if path.exists() and not path.is_file():  # a pipe or a device, which nothing may take the place of
-        with path.open("w", encoding="utf-8", newline="\n") as file:
+    with open_whole(path) as file:
+        text = io.TextIOWrapper(file, encoding="utf-8", newline="\n")
+        yield text
+        text.detach()  # flushed, and left open
+
+
+@contextmanager
+def open_whole(path: Path) -> Iterator[BinaryIO]:
+    """A file that appears under its name when all of it is written; a pipe or a device is written to as it is."""
+    if path.exists() and not path.is_file():
+        with path.open("wb") as file:
             yield file
         return
     path = path.resolve()  # a link stays a link
     descriptor, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}-")
     temporary = Path(name)
     try:
-        with os.fdopen(descriptor, "w", encoding="utf-8", newline="\n") as file:
+        with os.fdopen(descriptor, "wb") as file:
             yield file
             file.flush()
             os.fsync(descriptor)

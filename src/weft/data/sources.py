@@ -51,6 +51,13 @@ class Sources:
         self.fields = tuple(fields)
         self.stamp = "\n".join([*(f"{source.name} {source.stamp}" for source in sources), *self.fields])
 
+    def of(self, field: str) -> "Sources":
+        """The same sources, read for this one field; a UserError where one of them has no such column."""
+        for source in self.sources:
+            if field not in source.columns:
+                raise _no_column(field, source)
+        return Sources(self.sources, fields=[field])
+
     def __iter__(self) -> Iterator[Example]:
         for source in self.sources:
             for line, values in source.rows(self.fields):

@@ -96,11 +96,11 @@ def _search(
     return results[: len(batch)]
 
 
-def stop_at(ends: Callable[[list[int]], bool], *, end: int) -> Processor:
-    """A rule by which the end token alone may follow tokens, without the start, of which `ends` is true."""
+def stop_at(ends: Callable[[list[int]], bool], *, last: int, end: int) -> Processor:
+    """A rule by which the end token alone may follow a text of whose `last` tokens, without the start, `ends` is true."""
 
     def stop(tokens: Tensor, scores: Tensor) -> Tensor:
-        for row, written in enumerate(tokens[:, 1:].tolist()):
+        for row, written in enumerate(tokens[:, 1:][:, -last:].tolist()):
             if written and ends(written):
                 scores[row] = -torch.inf
                 scores[row, end] = 0.0

@@ -43,7 +43,7 @@ class GeneratorEvaluation(NamedTuple):
     """How well a language model predicts a text: nats a token, and what comes of them.
 
     `bits_per_byte` compares models whatever their tokenizers; `word_perplexity` is by what white space separates, with a
-    line's end as a word, as WikiText has it. Of the text's first `context` tokens at least are seen before each token.
+    line's end as a word, as WikiText has it. Each token but a row's first ones is predicted from `context` tokens or more.
     """
 
     loss: float
@@ -210,19 +210,16 @@ class Generator:
     def _ends(self, stops: Sequence[str]) -> list[Processor]:
         """What ends a text beside the end token: stop strings, and tokens that the model has for it."""
         end, others = self.tokenizer.eos_id, set(self.config.ends)
-        at_strings = [stop_at(self._stops(stops), end=end)] if stops else []
-        at_tokens = [stop_at(lambda tokens: tokens[-1] in others, end=end)] if others else []
-        return [*at_strings, *at_tokens]
+        # As many tokens as a stop string has bytes tell, and some more.
+        last = max((len(stop.encode()) for stop in stops), default=0) + CONTEXT
 
-    def _stops(self, stops: Sequence[str]) -> Callable[[list[int]], bool]:
-        # What ends a text is at its end: as many of its last tokens as a stop string has bytes tell, and some more.
-        most = max(len(stop.encode()) for stop in stops) + CONTEXT
-
-        def ends(tokens: list[int]) -> bool:
-            (tail,) = self.tokenizer.decode([tokens[-most:]])
+        def holds_stop(tokens: list[int]) -> bool:
+            (tail,) = self.tokenizer.decode([tokens])
             return any(stop in tail for stop in stops)
 
-        return ends
+        at_strings = [stop_at(holds_stop, last=last, end=end)] if stops else []
+        at_tokens = [stop_at(lambda tokens: tokens[-1] in others, last=1, end=end)] if others else []
+        return [*at_strings, *at_tokens]
 
     def _said(
         self, found: Hypothesis, *, after: Callable[[Sequence[int]], str], stops: Sequence[str]

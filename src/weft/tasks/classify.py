@@ -19,7 +19,7 @@ from weft.nn.heads import Pooling
 from weft.nn.loss import Loss
 from weft.saved import CONFIG
 from weft.tasks.kept import hold_to_text
-from weft.tasks.labelled import Labelled, label_of, read_labelled
+from weft.tasks.labelled import Labelled, label_of, names_of, read_labelled
 from weft.tasks.reading import Beginning, collate_readings, hold_out, read_alone, read_states
 from weft.tasks.task import Batch, Problem, Task, Validation
 from weft.text.encode import Reading, read_texts
@@ -117,7 +117,7 @@ class ClassifyProblem(Problem):
             length=self.run.data.max_tokens,
             kind=self.run.classify.kind,
             pair=self.train[0].pair is not None,
-            source=self.run.classify,
+            source=self.run.classify.model_copy(update={"label_names": names_of(self.run.classify) or None}),
             columns=self.run.data.columns,
             mean=0.0 if values is None else float(values.mean()),
             deviation=1.0 if values is None else float(values.std()) or 1.0,

@@ -2,7 +2,7 @@
 
 import json
 import math
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import NamedTuple
 
 from weft.config import ClassifyConfig
@@ -11,7 +11,7 @@ from weft.data.formats import Several
 from weft.data.sources import Example, Report, open_sources
 from weft.errors import UserError, suggest
 
-__all__ = ["Labelled", "read_labelled"]
+__all__ = ["Labelled", "names_of", "read_labelled"]
 
 
 class Labelled(NamedTuple):
@@ -32,8 +32,8 @@ def read_labelled(
     word, up to that, is the label; or LABEL=SPEC, lines of plain text that all have this label. Raises UserError with
     the file and line of what is malformed.
     """
-    label_names = None if config.label_names is None else _read_names(config.label_names)
-    read = _number if config.kind == "number" else (lambda label, place: _named(label, label_names, place))
+    names = names_of(config)
+    read = _number if config.kind == "number" else (lambda label, place: _named(label, names, place))
     examples = []
     for spec in specs:
         for text, pair, label, example in _cells(spec, config, columns):
@@ -67,8 +67,8 @@ def _cells(
         return
     if config.label_until is not None:
         for example in open_sources([spec], fields=["text"]):
-            head, _, text = example.fields["text"].partition(" ")
-            named, until, _ = head.partition(config.label_until)
+            head, space, text = example.fields["text"].partition(" ")
+            named, until, _ = (head + space).partition(config.label_until)
             if head and not until:
                 raise UserError(
                     f'{example.path}:{example.line}: "{head}" has no "{config.label_until}" that a label would end at'
@@ -100,20 +100,25 @@ def _several(label: str, separator: str) -> list[str]:
     return label.split(separator)
 
 
-def _read_names(path: str) -> Mapping[str, str]:
-    """The names of labels that data gives as numbers from 1."""
-    names = [line.strip() for _, line in File(path).lines() if line.strip()]
-    return {str(number): name for number, name in enumerate(names, start=1)}
+def names_of(config: ClassifyConfig) -> tuple[str, ...]:
+    """The names of labels that data gives as numbers from 1; none where it gives them by name."""
+    if not isinstance(config.label_names, str):
+        return config.label_names or ()
+    names = tuple(line.strip() for _, line in File(config.label_names).lines() if line.strip())
+    if not names:
+        raise UserError(f"{config.label_names}: not a single name of a label")
+    return names
 
 
-def _named(label: str, names: Mapping[str, str] | None, place: str) -> str:
-    if names is None or label in names.values():
+def _named(label: str, names: Sequence[str], place: str) -> str:
+    if not names or label in names:
         return label
-    if label not in names:
+    number = int(label) if label.isdecimal() else 0
+    if not 0 < number <= len(names):
         raise UserError(
             f'{place}: label "{label}" is none of the numbers 1 to {len(names)} that --label-names has names for'
         )
-    return names[label]
+    return names[number - 1]
 
 
 def _number(label: str, place: str) -> str:

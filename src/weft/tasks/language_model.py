@@ -4,7 +4,7 @@ import json
 import math
 from collections.abc import Callable, Sequence
 from functools import partial
-from itertools import islice
+from itertools import chain, islice
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -24,10 +24,9 @@ from weft.nn.loss import Loss, vocabulary_loss
 from weft.nn.masks import Mask
 from weft.tasks.kept import keep_tokens
 from weft.tasks.plain_text import OpenTexts, encode_texts, lines_of, loses_line_ends, open_texts
-from weft.tasks.reading import load_start
+from weft.tasks.reading import Beginning
 from weft.tasks.task import Batch, Problem, Task, Validation
 from weft.text.tokenizer import Layout, Tokenizer
-from weft.text.training import train_tokenizer
 
 __all__ = ["LanguageModel", "LanguageProblem"]
 
@@ -58,8 +57,7 @@ class LanguageProblem(Problem):
                 f"use one of {', '.join(KINDS)}"
             )
         self.run = run
-        path = run.from_checkpoint
-        self.start = None if path is None else load_start(path, architecture=self.architecture)
+        self.beginning = Beginning(run, architecture=self.architecture)
         opened = partial(open_texts, columns=run.data.columns, text_column=run.language.text_column)
         self.train = opened(run.data.train)
         self.valid = opened(run.data.valid) if run.data.valid else None
@@ -69,16 +67,12 @@ class LanguageProblem(Problem):
         return ", ".join(self.run.data.train)
 
     def make_tokenizer(self) -> Tokenizer:
-        if self.start is not None:
-            assert isinstance(self.start.tokenizer, Tokenizer)
-            return self.start.tokenizer
-        config = self.run.tokenizer
-        if config.path is not None:
-            return Tokenizer.adopt(Path(config.path))
-        if not any(example.fields[FIELD].strip() for example in lines_of(self.train)):
-            raise UserError(f"{self.about}: not a single word to learn from")
         lines = (example.fields[FIELD] for example in lines_of(self.train) if example.fields[FIELD])
-        return train_tokenizer(islice(lines, TOKENIZER_LINES), kind=config.kind, size=config.size, exact=True)
+        first = next((line for line in lines if line.strip()), None)
+        if first is None:
+            raise UserError(f"{self.about}: not a single word to learn from")
+        texts = islice(chain([first], lines), TOKENIZER_LINES)
+        return self.beginning.make_tokenizer(texts, special=(), exact=True)
 
     def make_task(
         self, folder: Path, *, tokenizer: Tokenizer, begun: bool, tell: Callable[[str], None]
@@ -167,7 +161,7 @@ class LanguageProblem(Problem):
     def describe(self, model: ModelConfig) -> GeneratorConfig:
         apart = self.run.language.texts == "apart"
         return GeneratorConfig(
-            family="weft" if self.start is None else self.start.config.family,
+            family=self.beginning.family,
             model=model,
             prefix=(model.special.start,) if apart else (),
             length=self.run.language.length,
@@ -175,8 +169,8 @@ class LanguageProblem(Problem):
 
     def make_model(self, model: ModelConfig) -> Decoder:
         decoder = Decoder(model)
-        if self.start is not None:
-            decoder.load_state_dict(self.start.model.state_dict())
+        if self.beginning.saved is not None:
+            decoder.load_state_dict(self.beginning.saved.model.state_dict())
         return decoder
 
 

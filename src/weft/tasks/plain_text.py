@@ -17,9 +17,9 @@ def open_texts(specs: Sequence[str], *, columns: Sequence[str] | None, text_colu
     """Open files of text, and tables whose texts stand in a column."""
     opened = []
     for spec in specs:
-        plain = open_sources([spec], columns=columns)
-        field = FIELD if all(not is_table(source) for source in plain.sources) else text_column
-        opened.append((open_sources([spec], columns=columns, fields=[field]), field))
+        sources = open_sources([spec], columns=columns)
+        field = FIELD if all(not is_table(source) for source in sources.sources) else text_column
+        opened.append((sources.of(field), field))
     return opened
 
 

@@ -69,9 +69,10 @@ def _load_once(folder: Path) -> Saved:
 class Beginning:
     """What a run begins with: nothing, or the model of a folder."""
 
-    def __init__(self, run: ReadingRun) -> None:
+    def __init__(self, run: ReadingRun, *, architecture: str = "encoder") -> None:
+        path = run.from_checkpoint
         self.run = run
-        self.saved = None if run.from_checkpoint is None else load_start(run.from_checkpoint)
+        self.saved = None if path is None else load_start(path, architecture=architecture)
 
     @property
     def pooling(self) -> Pooling:
@@ -86,15 +87,17 @@ class Beginning:
         """What a model of this run is to others: what it was, or weft's own."""
         return "weft" if self.saved is None else self.saved.config.family
 
-    def make_tokenizer(self, texts: Iterable[str]) -> Tokenizer:
+    def make_tokenizer(
+        self, texts: Iterable[str], *, special: Sequence[str] = (MASK,), exact: bool = False
+    ) -> Tokenizer:
         """The folder's; or the one that the configuration names; or one trained on the texts, with a mask in it."""
         if self.saved is not None:
             assert isinstance(self.saved.tokenizer, Tokenizer)
             return self.saved.tokenizer
         config = self.run.tokenizer
         if config.path is not None:
-            return Tokenizer.adopt(at_home(config.path), special=[MASK])
-        return train_tokenizer(texts, kind=config.kind, size=config.size, special=[MASK])
+            return Tokenizer.adopt(at_home(config.path), special=special)
+        return train_tokenizer(texts, kind=config.kind, size=config.size, special=special, exact=exact)
 
     def make_model(
         self, config: ModelConfig, *, heads: Sequence[HeadName], labels: int, pooling: Pooling
