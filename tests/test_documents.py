@@ -87,9 +87,9 @@ def folder(tmp_path: Path) -> Path:
 def write_readings(data: Path) -> None:
     """What there is to classify, to tag, to ask and to read."""
     moods = [f"{mood},A {word} film number {number}.\n" for number in range(20) for mood, word in MOODS]
-    (data / "reviews.csv").write_text("mood,review\n" + "".join(moods))
+    write_twice(data / "reviews.csv", "mood,review\n" + "".join(moods))
     tagged = "Anna\tB-PER\nlives\tO\nin\tO\nNew\tB-LOC\nYork\tI-LOC\n.\tO\n\n"
-    (data / "names.conll").write_text(tagged * 30)
+    write_twice(data / "names.conll", tagged * 30)
     context = "Anna lives in New York. Ben lives in Bern."
     asked = [
         {
@@ -101,7 +101,7 @@ def write_readings(data: Path) -> None:
     ]
     paragraphs = [{"context": f"{context} It is {hour} o'clock.", "qas": asked} for hour in range(8)]
     squad = {"version": "1.1", "data": [{"title": "Places", "paragraphs": paragraphs}]}
-    (data / "questions.json").write_text(json.dumps(squad))
+    write_twice(data / "questions.json", json.dumps(squad))
     (data / "page.txt").write_text(context)
     (data / "lines.txt").write_text("The dog runs.\nA cat sleeps.\n")
     (data / "books").mkdir()
@@ -111,6 +111,12 @@ def write_readings(data: Path) -> None:
             for line in range(60)
         ]
         (data / "books" / f"{number}.txt").write_text("".join(lines))
+
+
+def write_twice(path: Path, text: str) -> None:
+    """To learn from, and to be measured on."""
+    for each in (path, path.with_stem(f"{path.stem}-test")):
+        each.write_text(text)
 
 
 MOODS = (("good", "lively"), ("bad", "dull"))

@@ -72,7 +72,7 @@ def train(
     of an encoder or a decoder to begin with. Settings
     come from a preset (by default the one that suits the data and the time), then from the file `config`, then from
     `overrides`, then from the arguments here. `options` are the task's own settings, such as `from_language` for
-    "translate" and `text_column` for "classify". A UserError before the first step leaves the folder as it was.
+    "translate" and `text_column` for "classify". An error before the first step leaves the folder as it was.
     """
     began = time.monotonic()
     problem = find_problem(task)
@@ -102,7 +102,7 @@ def train(
             content = json.dumps(request, indent=2, ensure_ascii=False).encode()
             update_folder(folder, kind=task, files={REQUEST: content})
             return _run(folder, began=began, device=device, report=report, world=world)
-        except UserError:
+        except Exception:
             if not (folder / METRICS).exists():  # no step was made
                 give_back(folder, made=made)
             raise

@@ -50,7 +50,7 @@ def refuse_large(task: Task, *, tokens: int) -> None:
     if longest[row] > tokens:
         raise UserError(
             f"{task.place(row)}: {longest[row]} tokens, more than the {tokens} of a batch: set train.batch_tokens to "
-            f"{longest[row]} or more, or data.max_tokens to leave such examples out"
+            f"{longest[row]} or more, or {task.shorter}"
         )
 
 

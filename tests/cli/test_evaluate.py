@@ -7,6 +7,8 @@ from typing import Any
 
 import pytest
 
+import weft
+
 LABELS = {"labels": ("cat", "dog")}
 PAIR = {"pair": True, "source": {"pair_column": "other"}}
 
@@ -64,7 +66,7 @@ def test_text_and_label_are_where_one_says(
         ),
         (
             "classify",
-            {},
+            {"pair": False},
             ["--pair-column", "two"],
             "the model reads one text, and no second one: leave out --pair-column two",
         ),
@@ -90,3 +92,26 @@ def test_what_does_not_fit_is_refused_before_a_model_is_loaded(
     monkeypatch.setattr("weft.api.load", lambda *_, **__: pytest.fail("a model was loaded"))
     ran = command("evaluate", run, "--data", data / "table.tsv", *options)
     assert (ran.status, ran.out, ran.err) == (2, "", f"weft: error: {message}\n")
+
+
+def test_a_model_of_someone_elses_reads_one_text_or_two(
+    command: Callable[..., Any], saved: Callable[..., Path], data: Path
+) -> None:
+    run = saved("classify", **LABELS)  # nothing says whether it is of pairs
+    options = ["--text-column", "one", "--label-column", "kind", "--json"]
+    for more in ([], ["--pair-column", "two"]):
+        assert command("evaluate", run, "--data", data / "table.tsv", *options, *more).status == 0
+    assert weft.load(run).classify("cat", pair="dog") != weft.load(run).classify("cat")
+
+
+@pytest.mark.parametrize("scheme", ["iob1", "bioes"])
+def test_a_tagger_is_told_what_tags_mean(
+    scheme: str, command: Callable[..., Any], saved: Callable[..., Path], tmp_path: Path
+) -> None:
+    begins = {"iob1": "I", "bioes": "S"}[scheme]
+    (tmp_path / "data.conll").write_text(f"cat\t{begins}-PER\nruns\tO\n\n")
+    run = saved("tag", labels=("B-PER", "I-PER", "O"))
+    ran = command("evaluate", run, "--data", tmp_path / "data.conll", "--scheme", scheme, "--json")
+    assert (ran.status, json.loads(ran.out)["per_type"]["PER"]["support"]) == (0, 1)
+    other = command("evaluate", run, "--data", tmp_path / "data.conll", "--scheme", "iob2")
+    assert other.status == 2

@@ -54,7 +54,7 @@ def backend(folder: Path, config: ModelConfig) -> Tokenizer:
 
 def test_a_folder_without_a_tokenizer(tmp_path: Path) -> None:
     assert read_tokenizer(tmp_path, model(pad=7)) == ({}, model(pad=7).special)
-    assert write_tokenizer({}, model()) == {}
+    assert write_tokenizer({}, model(), length=64) == {}
 
 
 @pytest.mark.parametrize("end", ["\n", "\r\n"])
@@ -111,11 +111,11 @@ def test_a_whole_tokenizer_keeps_what_it_puts_around_a_text(tmp_path: Path) -> N
 def test_what_goes_out(tmp_path: Path) -> None:
     files, special = read_tokenizer(byte_pairs(tmp_path), model("roberta-base", pad=1))
     config = model("roberta-base", pad=1).model_copy(update={"special": special})
-    out = write_tokenizer({**files, "tokenizer_vectors.json": b"[]"}, config)
+    out = write_tokenizer({**files, "tokenizer_vectors.json": b"[]"}, config, length=40)
     told = json.loads(out["tokenizer_config.json"])
     names = ("pad_token", "cls_token", "sep_token", "bos_token", "eos_token", "unk_token", "mask_token")
     assert [told[name] for name in names] == ["<pad>", "<s>", "</s>", "<s>", "</s>", "<unk>", "<mask>"]
-    assert told["model_max_length"] == config.max_length
+    assert told["model_max_length"] == 40
     assert told["model_input_names"] == ["input_ids", "attention_mask"]  # a second segment has no vector
     assert json.loads(out["tokenizer.json"]) == json.loads(files["tokenizer.json"])
     assert out.keys() == {"tokenizer.json", "tokenizer_config.json"}
@@ -123,7 +123,7 @@ def test_what_goes_out(tmp_path: Path) -> None:
 
 def test_a_tokenizer_that_says_nothing_gets_what_stands_around_a_text(tmp_path: Path) -> None:
     plain = Tokenizer(models.WordLevel({"<pad>": 0, "<s>": 1, "</s>": 2, "<unk>": 3, "a": 4}))
-    out = write_tokenizer({"tokenizer.json": plain.to_str().encode()}, model())
+    out = write_tokenizer({"tokenizer.json": plain.to_str().encode()}, model(), length=64)
     made = Tokenizer.from_str(out["tokenizer.json"].decode())
     assert made.encode("a", "a").ids == [1, 4, 2, 4, 2]
     assert made.encode("a", "a").type_ids == [0, 0, 0, 1, 1]

@@ -1,7 +1,7 @@
 """`weft evaluate`: how good a model is on test data."""
 
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 from cyclopts import App, Parameter
 
@@ -19,6 +19,7 @@ app = App(name="evaluate")
 OPTIONS = {
     "language-model": ("columns", "text_column", "stride"),
     "translate": ("from_language", "to_language", "columns", "beams"),
+    "tag": ("scheme",),
     "classify": ("columns", "text_column", "pair_column", "label_column", "label_until"),
 }
 NAMES = {
@@ -29,6 +30,7 @@ NAMES = {
     "pair_column": "--pair-column",
     "label_column": "--label-column",
     "label_until": "--label-until",
+    "scheme": "--scheme",
     "stride": "--stride",
     "beams": "--beam",
 }
@@ -48,6 +50,10 @@ def evaluate(
     label_column: Annotated[str | None, Parameter(help="A classifier's label, likewise.")] = None,
     label_until: Annotated[
         str | None, Parameter(help="Lines whose label is the first word, up to this, as in training.")
+    ] = None,
+    scheme: Annotated[
+        Literal["iob1", "iob2", "bioes"] | None,
+        Parameter(help="What CoNLL's tags mean, if they do not tell."),
     ] = None,
     stride: Annotated[
         int | None, Parameter(help="A language model's rows overlap, each begins so many tokens further on.")
@@ -78,6 +84,7 @@ def evaluate(
         "pair_column": pair_column,
         "label_column": label_column,
         "label_until": label_until,
+        "scheme": scheme,
         "stride": stride,
         "beams": beam,
     }

@@ -65,7 +65,7 @@ def open_input(path: Path | None) -> Iterator[BinaryIO]:
     """A file, or standard input."""
     if path is None:
         if sys.stdin.isatty():
-            warn("weft: type lines to translate, and Ctrl-D to end")
+            warn("weft: type lines, and Ctrl-D to end")
         yield sys.stdin.buffer
         return
     with path.open("rb") as file:

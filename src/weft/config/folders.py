@@ -112,13 +112,14 @@ class FillerConfig(ReaderConfig):
 class ClassifierConfig(ReaderConfig):
     """A classifier: its labels, and the temperature that its probabilities were calibrated with (Guo et al. 2017).
 
-    A `number` has one label, the name of what it says, and is predicted as so many `deviation`s from a `mean`. `source`
-    and `columns` say where text and label stood in the training data, which is where they are looked for in test data.
+    It reads two texts if it is of a `pair`; without a word on that, one or two. A `number` has one label, the name of
+    what it says, and is predicted as so many `deviation`s from a `mean`. `source` and `columns` say where text and
+    label stood in the training data, which is where they are looked for in test data.
     """
 
     task: Literal["classify"] = "classify"
     kind: Literal["single", "multiple", "number"] = "single"
-    pair: bool = False
+    pair: bool | None = None
     source: ClassifyConfig = ClassifyConfig()
     columns: tuple[str, ...] | None = None
     temperature: float = Field(default=1.0, gt=0)

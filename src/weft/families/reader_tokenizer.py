@@ -59,8 +59,11 @@ def read_tokenizer(folder: Path, model: ModelConfig) -> tuple[dict[str, bytes], 
     return {_FAST: backend.to_str(pretty=True).encode()}, special
 
 
-def write_tokenizer(files: Mapping[str, bytes], model: ModelConfig) -> dict[str, bytes]:
-    """The tokenizer.json, with what stands around a text, and what Hugging Face wants to know beside it."""
+def write_tokenizer(files: Mapping[str, bytes], model: ModelConfig, *, length: int) -> dict[str, bytes]:
+    """The tokenizer.json, with what stands around a text, and what Hugging Face wants to know beside it.
+
+    `length` is the most tokens that are read at once.
+    """
     if _FAST not in files:
         return {}
     backend = Tokenizer.from_str(files[_FAST].decode())
@@ -87,7 +90,7 @@ def write_tokenizer(files: Mapping[str, bytes], model: ModelConfig) -> dict[str,
     settings = {
         "tokenizer_class": "PreTrainedTokenizerFast",
         "clean_up_tokenization_spaces": False,
-        "model_max_length": model.max_length,
+        "model_max_length": length,
         "model_input_names": inputs,
     }
     known = {key: name for key, name in named.items() if backend.token_to_id(name) is not None}

@@ -217,7 +217,7 @@ def export_reader(
         "config.json": encode_json({**theirs, "architectures": [name], **write_task(config)}),
         "model.safetensors": encode_weights(to_theirs(rules, own)),
         **write_vectors(config),
-        **write_tokenizer(tokenizer, config.model),
+        **write_tokenizer(tokenizer, config.model, length=config.maximum),
     }
 
 

@@ -69,7 +69,7 @@ def labelled_where(config: ClassifierConfig, given: Mapping[str, Any]) -> Classi
     where = validate(ClassifyConfig, {**fields, "kind": config.kind})
     if config.pair and where.pair_column is None:
         raise UserError("the model reads two texts: name the second one's column with --pair-column")
-    if where.pair_column is not None and not config.pair:
+    if where.pair_column is not None and config.pair is False:
         raise UserError(
             f"the model reads one text, and no second one: leave out --pair-column {where.pair_column}"
         )
@@ -190,7 +190,7 @@ class Classifier:
         """The texts, checked, as labelled ones without a label."""
         texts = checked_texts(text)
         pairs = None if pair is None else checked_texts(pair)
-        if pairs is not None and not self.config.pair:
+        if pairs is not None and self.config.pair is False:
             raise UserError("the model reads one text at a time, not two: leave out the pair")
         if self.config.pair and (pairs is None or len(pairs) != len(texts)):
             given = "none" if pairs is None else str(len(pairs))

@@ -124,6 +124,8 @@ class AnswerProblem(Problem):
 class Answer(Task):
     """Cross-entropy of an answer's first and last token over each window's (Devlin et al. 2019, section 4.2)."""
 
+    shorter = "answer.length to read shorter windows"
+
     def __init__(self, problem: AnswerProblem, *, tokenizer: Tokenizer) -> None:
         run = problem.run
         if run.answer.length > run.model.max_length:

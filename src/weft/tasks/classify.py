@@ -138,6 +138,8 @@ class ClassifyProblem(Problem):
 class Classify(Task):
     """Cross-entropy over the labels of each text."""
 
+    shorter = "data.max_tokens to read less of each text"
+
     def __init__(self, problem: ClassifyProblem, *, tokenizer: Tokenizer) -> None:
         self.problem = problem
         self.model_config = problem.run.model

@@ -103,6 +103,8 @@ class TagProblem(Problem):
 class Tag(Task):
     """Cross-entropy over the labels of words, each asked of its first token (Devlin et al. 2019, section 5.3)."""
 
+    shorter = "data.max_tokens to read shorter windows"
+
     def __init__(self, problem: TagProblem, *, tokenizer: Tokenizer) -> None:
         self.problem = problem
         self.pad = problem.run.model.special.pad

@@ -83,7 +83,12 @@ class Problem(ABC):
 
 
 class Task(ABC):
-    """A task, holding its encoded training examples, which it numbers from 0."""
+    """A task, holding its encoded training examples, which it numbers from 0.
+
+    `shorter` says, after "set", how one gets shorter examples.
+    """
+
+    shorter = "data.max_tokens to leave such examples out"
 
     @property
     @abstractmethod
