@@ -20,7 +20,7 @@ from weft.preparation import DATA, RUN, check, find_problem, placed, prepare, pr
 from weft.runs.claim import claim, give_back
 from weft.runs.folder import REQUEST, read_manifest, update_folder
 from weft.runs.log import read_log
-from weft.saved import load_saved, make_model, read_config, tokenizer_class
+from weft.saved import load_ngrams, load_saved, make_model, read_config, tokenizer_class
 from weft.tasks import PROBLEMS
 from weft.training.loop import Result, Trainer
 from weft.training.metrics import METRICS
@@ -147,7 +147,8 @@ def load(
         precision = "float32"  # vectors lie close together: their last digits count
     chosen = choose_precision(precision, width=config.model.width, device=where)
     model = convert(model.to(where), chosen)
-    return PIPELINES[config.task](config, model=model, tokenizer=tokenizer, precision=chosen)
+    beside = {"ngrams": ngrams} if (ngrams := load_ngrams(Path(path), config)) else {}
+    return PIPELINES[config.task](config, model=model, tokenizer=tokenizer, precision=chosen, **beside)
 
 
 def info(path: str | Path) -> dict[str, Any]:

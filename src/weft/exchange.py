@@ -7,6 +7,7 @@ from tempfile import TemporaryDirectory
 import torch
 from tokenizers import Tokenizer as Backend
 
+from weft.config import ClassifierConfig
 from weft.errors import UserError
 from weft.families import export_folder, import_folder
 from weft.families.reader_tokenizer import READER_FILES
@@ -49,8 +50,11 @@ def import_model(folder: str | Path, *, out: str | Path) -> None:
     )
 
 
-def export_model(run: str | Path, *, out: str | Path, to: str = "huggingface") -> None:
-    """Turn a weft model into a folder of another layout; a model that it cannot express is refused."""
+def export_model(run: str | Path, *, out: str | Path, to: str = "huggingface") -> tuple[str, ...]:
+    """Turn a weft model into a folder of another layout; a model that it cannot express is refused.
+
+    Says what stayed behind: a classifier's network goes without the linear model beside it.
+    """
     folder = Path(run)
     saved = load_saved(folder)
     names = ("tokenizer*.json", "*.spm", "vocab.json")  # as runs and imports keep them
@@ -62,6 +66,12 @@ def export_model(run: str | Path, *, out: str | Path, to: str = "huggingface") -
         weights={name: tensor.numpy() for name, tensor in saved.model.state_dict().items()},
         tokenizer=tokenizer,
     )
+    if isinstance(saved.config, ClassifierConfig) and saved.config.vote:
+        return (
+            "the linear model that votes beside the network stays behind: with --set classify.ngrams=false a run is "
+            "calibrated without it",
+        )
+    return ()
 
 
 def load_any(folder: Path) -> Saved:

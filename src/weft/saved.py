@@ -7,12 +7,13 @@ from typing import NamedTuple, cast
 import tokenizers
 import torch
 
-from weft.config import FOLDERS, FolderConfig, GeneratorConfig, ReaderConfig
+from weft.config import FOLDERS, ClassifierConfig, FolderConfig, GeneratorConfig, ReaderConfig
 from weft.errors import UserError
 from weft.families.decoder_tokenizer import NamedBackend
 from weft.families.marian_tokenizer import MarianTokenizer
 from weft.models.decoder import Decoder
 from weft.models.encoder import Encoder
+from weft.models.ngrams import NGRAMS, Ngrams
 from weft.models.seq2seq import Seq2Seq
 from weft.overrides import validate
 from weft.runs.folder import read_manifest, verify
@@ -20,7 +21,16 @@ from weft.runs.manifest import DamagedError
 from weft.runs.tensors import load_tensors
 from weft.text.tokenizer import Tokenizer
 
-__all__ = ["CONFIG", "Saved", "load_saved", "make_model", "read_config", "shapes", "tokenizer_class"]
+__all__ = [
+    "CONFIG",
+    "Saved",
+    "load_ngrams",
+    "load_saved",
+    "make_model",
+    "read_config",
+    "shapes",
+    "tokenizer_class",
+]
 
 CONFIG = "config.json"  # what the model is
 
@@ -75,6 +85,13 @@ def load_saved(folder: Path) -> Saved:
     if (folder / "source.spm").exists():
         return Saved(config, model.eval(), MarianTokenizer.load(folder))
     return Saved(config, model.eval(), tokenizer_class(config).load(folder))
+
+
+def load_ngrams(folder: Path, config: FolderConfig) -> Ngrams | None:
+    """The linear model that votes beside a classifier's network, where there is one."""
+    if not isinstance(config, ClassifierConfig) or not config.ngrams:
+        return None
+    return Ngrams.load(folder / NGRAMS, rows=config.ngrams, labels=len(config.labels))
 
 
 def tokenizer_class(config: FolderConfig) -> type[Tokenizer]:

@@ -21,6 +21,7 @@ from weft.config import (
 from weft.errors import UserError
 from weft.inspect import Inspected, self_attention
 from weft.models.encoder import Encoder
+from weft.models.ngrams import fit_ngrams
 from weft.nn import listen
 from weft.pipelines.answerer import Answerer
 from weft.pipelines.classifier import Classifier
@@ -116,8 +117,11 @@ def check(found: Inspected, path: Path, texts: list[str]) -> None:
 
 @pytest.mark.parametrize("kind", ["single", "multiple"])
 def test_a_classification(tokenizer: Tokenizer, tmp_path: Path, kind: str) -> None:
-    model, page = classifier(tokenizer, kind=kind, temperature=2.0), tmp_path / "page.html"
+    model, page = classifier(tokenizer, kind=kind, temperature=2.0, vote=1.5), tmp_path / "page.html"
+    alone = model.classify(TEXT)
+    model.ngrams = fit_ngrams([TEXT, "dogs", "cats"], np.eye(3, dtype=np.float32))
     found = model.inspect(TEXT, out=page)
+    assert found.answer.probabilities["bad"] > alone.probabilities["bad"]
     check(found, page, [TEXT])
     assert found.answer == model.classify(TEXT)
     best = max(found.answer.probabilities, key=lambda label: found.answer.probabilities[label])

@@ -198,6 +198,24 @@ def test_a_part_is_held_out_and_said_so(run: Path) -> None:
     assert any("accuracy" in line for line in lines)
 
 
+def test_words_have_a_vote_that_can_be_turned_off(run: Path, reviews: Path, tmp_path: Path) -> None:
+    classifier = weft.load(run)
+    text = "a very lively plot"
+    negative, positive = classifier.ngrams.score([text])[0]
+    assert negative < -1 and positive > 1
+    assert classifier.config.vote > 0
+    told = []
+    for ngrams in (True, False):
+        out = tmp_path / str(ngrams)
+        options = {"classify.ngrams": ngrams, "classify.pooling": "first", "tokenizer.size": 400}
+        data = f"{reviews}/train.tsv"
+        weft.train("classify", train=data, out=out, steps=1, preset="bert-tiny", overrides=options)
+        assert (weft.load(out).ngrams is not None, (out / "ngrams.safetensors").exists()) == (ngrams, ngrams)
+        told.append(weft.export_model(out, out=tmp_path / f"{ngrams} theirs"))
+    assert told[0][0].startswith("the linear model that votes")
+    assert told[1] == ()
+
+
 def test_the_names_of_labels_go_with_the_model(reviews: Path, tmp_path: Path) -> None:
     (names := tmp_path / "names").write_text("negative\npositive\n")
     numbered = [

@@ -7,6 +7,7 @@ from cyclopts import App, Parameter
 
 from weft.cli.options import Json
 from weft.cli.output import print_facts, print_json
+from weft.cli.problems import warn
 
 __all__ = ["export_app", "import_app"]
 
@@ -56,8 +57,10 @@ def export(
     """
     from weft.api import export_model
 
-    export_model(run, to=to, out=out)
+    left = export_model(run, to=to, out=out)
     tell({"folder": str(out)}, as_json=as_json)
+    for line in left:
+        warn(f"weft: warning: {line}")
 
 
 def tell(facts: dict[str, object], *, as_json: bool) -> None:

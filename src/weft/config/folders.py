@@ -112,6 +112,8 @@ class FillerConfig(ReaderConfig):
 class ClassifierConfig(ReaderConfig):
     """A classifier: its labels, and the temperature that its probabilities were calibrated with (Guo et al. 2017).
 
+    A linear model on so many `ngrams` has a `vote` of this weight beside the network's scores.
+
     It reads two texts if it is of a `pair`; without a word on that, one or two. A `number` has one label, the name of
     what it says, and is predicted as so many `deviation`s from a `mean`. `source` and `columns` say where text and
     label stood in the training data, which is where they are looked for in test data.
@@ -122,6 +124,8 @@ class ClassifierConfig(ReaderConfig):
     pair: bool | None = None
     source: ClassifyConfig = ClassifyConfig()
     columns: tuple[str, ...] | None = None
+    ngrams: int = Field(default=0, ge=0)
+    vote: float = Field(default=0.0, ge=0)
     temperature: float = Field(default=1.0, gt=0)
     mean: float = 0.0
     deviation: float = Field(default=1.0, gt=0)

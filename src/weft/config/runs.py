@@ -183,8 +183,9 @@ class ClassifyConfig(Config):
 
     `kind`: one label for each text, several (with `separator` between them), or a number. `label_until`: the label is
     what stands before this in the text. `label_names`: the labels' names where data numbers them from 1, or a file of
-    them, a line each. With `class_weights`, each class counts alike however rare it is. `pooling`: how a text's tokens
-    become one vector; without it as the model that a run begins with has it, else by their mean.
+    them, a line each. With `ngrams`, a linear model on words and pairs of words votes beside the network. With
+    `class_weights`, each class counts alike however rare it is. `pooling`: how a text's tokens become one vector;
+    without it as the model that a run begins with has it, else by their mean.
     """
 
     kind: Literal["single", "multiple", "number"] = "single"
@@ -195,6 +196,7 @@ class ClassifyConfig(Config):
     label_names: str | tuple[str, ...] | None = None
     separator: str = Field(default=",", min_length=1)
     class_weights: bool = False
+    ngrams: bool = True
     pooling: Literal["first", "mean"] | None = None
 
 

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any, NamedTuple, overload
 
 import numpy as np
+import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
@@ -14,12 +15,14 @@ from weft.data.sources import Report
 from weft.errors import UserError, suggest
 from weft.inspect import Inspected, Question, Text, inspect_reading, log_odds
 from weft.models.encoder import Encoder
+from weft.models.ngrams import Ngrams
 from weft.nn.inference import Precision
 from weft.overrides import validate
 from weft.pipelines.embedder import embed
 from weft.pipelines.texts import checked_texts, kind_of
-from weft.tasks.classify import encode, predict, probabilities, score, targets_of
+from weft.tasks.classify import encode, joined, predict, probabilities, score, targets_of
 from weft.tasks.labelled import Labelled, read_labelled
+from weft.text.encode import Reading
 from weft.text.tokenizer import Tokenizer
 
 __all__ = ["Classification", "Classifier", "ClassifierEvaluation", "labelled_where"]
@@ -104,11 +107,13 @@ class Classifier:
         model: Encoder,
         tokenizer: Tokenizer,
         precision: Precision = "float32",
+        ngrams: Ngrams | None = None,
     ) -> None:
         self.config = config
         self.model = model.eval()
         self.tokenizer = tokenizer
         self.precision = precision
+        self.ngrams = ngrams
 
     @property
     def labels(self) -> tuple[str, ...]:
@@ -155,7 +160,7 @@ class Classifier:
             self.model,
             read,
             tokenizer=self.tokenizer,
-            question=self._question(label or (shares[0][0] if shares else None)),
+            question=self._question(label or (shares[0][0] if shares else None), self._votes(examples)),
             answer=answer,
             title="Classification",
             said=[Text("Answer", said or "none of the labels")],
@@ -168,12 +173,15 @@ class Classifier:
         """Texts as vectors, see `Embedder.embed`."""
         return embed(text, model=self.model, tokenizer=self.tokenizer, config=self.config, truncate=truncate)
 
-    def _question(self, label: str | None) -> Question:
-        """What speaks for a label: its log-odds, of which its probability is made; or a number itself."""
+    def _question(self, label: str | None, votes: Tensor | float) -> Question:
+        """What speaks for a label: its log-odds, of which its probability is made; or a number itself.
+
+        The words' own `votes` are in it whatever the network sees.
+        """
 
         def logits(states: Tensor) -> Tensor:
             scores: Tensor = self.model.heads["classify"](self.model.pooled(states))
-            return scores
+            return scores + (votes.to(scores) if isinstance(votes, Tensor) else votes)
 
         if self.config.kind == "number":
             mean, deviation = self.config.mean, self.config.deviation
@@ -208,7 +216,7 @@ class Classifier:
 
     def _answer(self, examples: Sequence[Labelled]) -> list[Classification]:
         readings = encode(examples, self.tokenizer, maximum=self.config.maximum)
-        found = probabilities(predict(self.model, readings), self.config)
+        found = self._probabilities(examples, readings)
         answers = []
         for reading, row in zip(readings, found.tolist(), strict=True):
             if self.config.kind == "number":
@@ -220,6 +228,17 @@ class Classifier:
             labels = (best,) if self.config.kind == "single" else several
             answers.append(Classification(labels, named, None, reading.over))
         return answers
+
+    def _probabilities(
+        self, examples: Sequence[Labelled], readings: Sequence[Reading]
+    ) -> NDArray[np.float32]:
+        return probabilities(predict(self.model, readings) + self._votes(examples), self.config)
+
+    def _votes(self, examples: Sequence[Labelled]) -> Tensor | float:
+        """What the linear model adds to the network's scores (N, L)."""
+        if self.ngrams is None:
+            return 0.0
+        return torch.from_numpy(self.ngrams.score([joined(each) for each in examples])) * self.config.vote
 
     def evaluate(
         self,
@@ -241,7 +260,7 @@ class Classifier:
         examples = read_labelled(specs, where, columns=columns or self.config.columns, report=report)
         begin = time.perf_counter()
         readings = encode(examples, self.tokenizer, maximum=self.config.maximum)
-        found = probabilities(predict(self.model, readings), self.config)
+        found = self._probabilities(examples, readings)
         seconds = time.perf_counter() - begin
         scores = score(found, targets_of(examples, self.config), self.config)
         return ClassifierEvaluation(

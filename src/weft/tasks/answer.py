@@ -18,6 +18,7 @@ from weft.data.squad import Question, leave_out, read_squad
 from weft.errors import UserError
 from weft.models.encoder import Encoder
 from weft.nn.loss import Loss
+from weft.runs.folder import Content
 from weft.saved import CONFIG
 from weft.tasks.kept import hold_to_text
 from weft.tasks.passages import (
@@ -218,7 +219,7 @@ class Answer(Task):
         figures = score(predictions, [asked.question.answers for asked in self.valid])
         return Validation(_loss(self.held_rows, scores), figures._asdict(), "f1")
 
-    def settle(self, model: nn.Module) -> dict[str, bytes]:
+    def settle(self, model: nn.Module) -> dict[str, Content]:
         """How much better than no answer an answer has to be: what gives the held-out questions the best F1."""
         threshold = self._threshold(self._spans(self._read(model)))
         config = self.described.model_copy(update={"threshold": threshold})

@@ -15,8 +15,10 @@ from weft.config import ClassifierConfig, ClassifyConfig, ClassifyRun, HeadName,
 from weft.data.sources import Report
 from weft.errors import UserError
 from weft.models.encoder import Encoder
+from weft.models.ngrams import NGRAMS, Ngrams, fit_ngrams
 from weft.nn.heads import Pooling
 from weft.nn.loss import Loss
+from weft.runs.folder import Content
 from weft.saved import CONFIG
 from weft.tasks.kept import hold_to_text
 from weft.tasks.labelled import Labelled, label_of, names_of, read_labelled
@@ -30,6 +32,7 @@ __all__ = [
     "ClassifyProblem",
     "Scores",
     "encode",
+    "joined",
     "logits_of",
     "predict",
     "probabilities",
@@ -38,7 +41,8 @@ __all__ = [
 ]
 
 HEADS: tuple[HeadName, ...] = ("pooler", "classify")
-TEMPERATURES = np.geomspace(0.25, 8.0, 121)
+TEMPERATURES = np.geomspace(0.25, 16.0, 61)
+VOTES = (0.0, *np.geomspace(0.1, 30.0, 26))  # weights of the linear model beside the network
 
 Targets = NDArray[Any]
 """What the texts' labels are: numbers of classes (N,), ones and zeros (N, L), or numbers (N,)."""
@@ -148,10 +152,31 @@ class Classify(Task):
         self.train, self.targets = self._encode(problem.train, tokenizer)
         self.valid, self.valid_targets = self._encode(problem.valid, tokenizer)
         self.weights = self._class_weights() if problem.run.classify.class_weights else None
+        self.ngrams = self._fit_ngrams() if problem.run.classify.ngrams and self._is_label else None
+        self.votes = self._vote()
 
     def _encode(self, examples: Sequence[Labelled], tokenizer: Tokenizer) -> tuple[list[Reading], Targets]:
         readings = encode(examples, tokenizer, maximum=self.described.maximum)
         return readings, targets_of(examples, self.described)
+
+    @property
+    def _is_label(self) -> bool:
+        return self.described.kind != "number"
+
+    def _fit_ngrams(self) -> Ngrams:
+        single = self.described.kind == "single"
+        eye = np.eye(len(self.described.labels), dtype=np.float32)
+        return fit_ngrams(
+            [joined(each) for each in self.problem.train],
+            eye[self.targets] if single else self.targets,
+            importance=None if self.weights is None else self.weights.numpy()[self.targets],
+        )
+
+    def _vote(self) -> Tensor:
+        """The linear model's scores for the held-out texts (N, L)."""
+        if self.ngrams is None:
+            return torch.zeros(len(self.valid), len(self.described.labels))
+        return torch.from_numpy(self.ngrams.score([joined(each) for each in self.problem.valid]))
 
     def _class_weights(self) -> Tensor:
         """A weight for each class, in inverse proportion to how often it occurs: their mean over the texts is 1."""
@@ -220,24 +245,40 @@ class Classify(Task):
         assert isinstance(model, Encoder)
         logits = predict(model, self.valid)
         loss = self._loss(logits, torch.from_numpy(self.valid_targets))
-        scores = score(probabilities(logits, self.described), self.valid_targets, self.described)
+        settled = self._settled(logits)
+        found = probabilities(logits + settled.vote * self.votes, settled)
+        scores = score(found, self.valid_targets, self.described)
         goals = {"single": "macro_f1" if self.weights is not None else "accuracy", "multiple": "macro_f1"}
         return Validation(float(loss.total) / loss.count, scores.figures, goals.get(self.described.kind))
 
-    def settle(self, model: nn.Module) -> dict[str, bytes]:
-        """The temperature at which the held-out labels are the likeliest (Guo et al. 2017, section 4.2)."""
-        if self.described.kind == "number":
-            return {}
+    def settle(self, model: nn.Module) -> dict[str, Content]:
+        """The linear model; its vote and the temperature of the sum are those with which the held-out labels are the
+        likeliest (Guo et al. 2017, section 4.2).
+        """
         assert isinstance(model, Encoder)
-        logits, targets = predict(model, self.valid), torch.from_numpy(self.valid_targets)
-        if self.described.kind == "single":
-            losses = [float(functional.cross_entropy(logits / t, targets)) for t in TEMPERATURES]
-        else:
-            binary = functional.binary_cross_entropy_with_logits
-            losses = [float(binary(logits / t, targets)) for t in TEMPERATURES]
-        best = float(TEMPERATURES[int(np.argmin(losses))])
-        config = self.described.model_copy(update={"temperature": round(best, 4)})
-        return {CONFIG: config.model_dump_json(indent=2).encode()}
+        config = self._settled(predict(model, self.valid))
+        files: dict[str, Content] = {CONFIG: config.model_dump_json(indent=2).encode()}
+        return files if self.ngrams is None else {**files, NGRAMS: self.ngrams.save}
+
+    def _settled(self, logits: Tensor) -> ClassifierConfig:
+        """The configuration for a network with these scores for the held-out texts (N, L)."""
+        if not self._is_label:
+            return self.described
+        targets = torch.from_numpy(self.valid_targets)
+        single = self.described.kind == "single"
+        entropy = functional.cross_entropy if single else functional.binary_cross_entropy_with_logits
+        _, vote, temperature = min(
+            (float(entropy((logits + vote * self.votes) / heat, targets)), vote, heat)
+            for vote in (VOTES if self.ngrams is not None else VOTES[:1])
+            for heat in TEMPERATURES
+        )
+        return self.described.model_copy(
+            update={
+                "ngrams": 0 if self.ngrams is None else len(self.ngrams.buckets),
+                "vote": round(float(vote), 4),
+                "temperature": round(float(temperature), 4),
+            }
+        )
 
 
 def _labels(examples: Sequence[Labelled], config: ClassifyConfig, name: str) -> tuple[str, ...]:
@@ -249,6 +290,11 @@ def _labels(examples: Sequence[Labelled], config: ClassifyConfig, name: str) -> 
         known = f'only "{labels[0]}"' if labels else "none"
         raise UserError(f"{name}: {known} as a label: a classifier needs two labels or more to tell apart")
     return tuple(labels)
+
+
+def joined(example: Labelled) -> str:
+    """A text or a pair as the linear model reads it, which knows no order but that of two words."""
+    return example.text if example.pair is None else f"{example.text} {example.pair}"
 
 
 def encode(examples: Sequence[Labelled], tokenizer: Tokenizer, *, maximum: int) -> list[Reading]:

@@ -22,6 +22,7 @@ from weft.errors import UserError
 from weft.models.decoder import Decoder
 from weft.nn.loss import Loss, vocabulary_loss
 from weft.nn.masks import Mask
+from weft.runs.folder import Content
 from weft.tasks.kept import keep_tokens
 from weft.tasks.plain_text import OpenTexts, encode_texts, lines_of, loses_line_ends, open_texts
 from weft.tasks.reading import Beginning
@@ -316,5 +317,5 @@ class LanguageModel(Task):
             loss_per_token, {"perplexity": math.exp(min(loss_per_token, 700)), "bits_per_byte": bits}
         )
 
-    def settle(self, model: nn.Module) -> dict[str, bytes]:
+    def settle(self, model: nn.Module) -> dict[str, Content]:
         return {}

@@ -22,6 +22,7 @@ from weft.models.encoder import Encoder
 from weft.nn.heads import Pooling
 from weft.nn.loss import Loss, vocabulary_loss
 from weft.nn.masks import Mask
+from weft.runs.folder import Content
 from weft.tasks.kept import keep_tokens
 from weft.tasks.masking import Hider
 from weft.tasks.reading import Beginning
@@ -267,7 +268,7 @@ class MaskedLM(Task):
             scores["next_accuracy"] = sums["next"].right / sums["next"].asked
         return Validation(sum(losses.values()), scores if scored else {})
 
-    def settle(self, model: nn.Module) -> dict[str, bytes]:
+    def settle(self, model: nn.Module) -> dict[str, Content]:
         return {}
 
 

@@ -16,6 +16,7 @@ from weft.data.batches import spread
 from weft.errors import UserError
 from weft.models.encoder import Encoder
 from weft.nn.loss import Loss
+from weft.runs.folder import Content
 from weft.tasks.entities import Sentence, labels_of, read_tagged
 from weft.tasks.kept import hold_to_text
 from weft.tasks.reading import Beginning, collate_readings, hold_out, read_states
@@ -207,5 +208,5 @@ class Tag(Task):
         shares = {"precision": figures.precision, "recall": figures.recall, "f1": figures.f1}
         return Validation(total / max(1, count), shares, "f1")
 
-    def settle(self, model: nn.Module) -> dict[str, bytes]:
+    def settle(self, model: nn.Module) -> dict[str, Content]:
         return {}

@@ -12,6 +12,7 @@ from torch import Tensor, nn
 
 from weft.config import FolderConfig, ModelConfig, RunConfig
 from weft.nn.loss import Loss
+from weft.runs.folder import Content
 from weft.text.tokenizer import Tokenizer
 
 __all__ = ["Batch", "Problem", "Task", "Validation", "Worth"]
@@ -135,7 +136,7 @@ class Task(ABC):
         """Loss on the held-out examples, and scores on so many of them, always the same; None if there are none."""
 
     @abstractmethod
-    def settle(self, model: nn.Module) -> dict[str, bytes]:
+    def settle(self, model: nn.Module) -> dict[str, Content]:
         """Files of the model's folder that only the trained model can tell, such as a threshold; often none."""
 
     @abstractmethod

@@ -18,6 +18,7 @@ from weft.errors import UserError, suggest
 from weft.generate import SearchConfig, generate
 from weft.models.seq2seq import Seq2Seq
 from weft.nn.loss import Loss, vocabulary_loss
+from weft.runs.folder import Content
 from weft.tasks.masking import MASK, MASK_RATE, mask_tokens
 from weft.tasks.task import Batch, Task, Validation
 from weft.text.tokenizer import Tokenizer
@@ -287,7 +288,7 @@ class Translate(Task):
         rows = used[spread(len(used), count=min(scored, len(used)))]
         return Validation(total / count, self._scores(model, self.valid, rows) if len(rows) else {})
 
-    def settle(self, model: nn.Module) -> dict[str, bytes]:
+    def settle(self, model: nn.Module) -> dict[str, Content]:
         return {}
 
     def _scores(self, model: Seq2Seq, table: PairTable, rows: NDArray[np.int64]) -> dict[str, float]:

@@ -16,7 +16,7 @@ from weft.data.batches import BatchPlan
 from weft.errors import UserError
 from weft.nn.precision import training_dtype
 from weft.runs.checkpoints import latest_checkpoint, load_checkpoint, save_checkpoint
-from weft.runs.folder import update_folder
+from weft.runs.folder import Content, update_folder
 from weft.runs.state import flatten_state, unflatten_state
 from weft.runs.tensors import MODEL, load_tensors, save_tensors
 from weft.tasks.task import Batch, Task, Validation, Worth
@@ -312,14 +312,14 @@ class Trainer:
             padding=self.batches.padding(0),
         )
 
-    def _settle(self) -> dict[str, bytes]:
+    def _settle(self) -> dict[str, Content]:
         if not self.world.leads:
             return {}
         self.model.eval()
         return self.task.settle(self.model)
 
     def _keep(
-        self, name: str, tensors: dict[str, Tensor], *, beside: Mapping[str, bytes] | None = None
+        self, name: str, tensors: dict[str, Tensor], *, beside: Mapping[str, Content] | None = None
     ) -> None:
         if self.world.leads:
             write: Callable[[Path], None] = partial(save_tensors, tensors=tensors)
