@@ -250,7 +250,10 @@ def flat(tables: Mapping[str, Any]) -> Iterator[tuple[str, Any]]:
     """A preset's settings by their whole names."""
     for table, fields in tables.items():
         for name, value in fields.items():
-            yield f"{table}.{name}", value
+            if isinstance(value, Mapping):
+                yield from flat({f"{table}.{name}": value})
+            else:
+                yield f"{table}.{name}", value
 
 
 def page() -> str:

@@ -39,6 +39,7 @@ __all__ = [
 
 RUN = "run.json"  # what came of the request: the resolved configuration, which alone reproduces the run
 DATA = "data"
+UNKNOWN = 2**31  # pieces, as long as there is no tokenizer
 
 PARAMETERS_PER_TOKEN = 10  # of the training text, above which a model has more room than there is to learn
 
@@ -60,7 +61,7 @@ def prospect(run: RunConfig, trainer: Trainer) -> dict[str, Any]:
     tokens = int(task.lengths.sum())
     parameters = sum(parameter.numel() for parameter in trainer.model.parameters())
     steps = trainer.batches.steps_per_epoch(0)
-    source, target = _work(task, run.model.architecture)
+    source, target = _work(task, run.model.kin)
     step = estimate_step(
         trainer.model,
         run.model,
@@ -119,16 +120,16 @@ def prepare(folder: Path, *, reporter: Reporter, device: torch.device) -> None:
     update_folder(folder, kind=run.task, files={**saved, **files})
 
 
-def _work(task: Task, architecture: str) -> tuple[int, int]:
+def _work(task: Task, kin: str) -> tuple[int, int]:
     """The tokens of all training examples that go through the encoder's layers, and through the decoder's."""
     sides = [int(side) for side in task.lengths.sum(axis=0)]
-    return (0, sides[0]) if architecture == "decoder" else (sides[0], sum(sides[1:]))
+    return (0, sides[0]) if kin == "decoder" else (sides[0], sum(sides[1:]))
 
 
 def _choose(task: Task, tokenizer: Tokenizer, *, run: RunConfig, device: torch.device) -> str:
-    source, target = _work(task, run.model.architecture)
+    source, target = _work(task, run.model.kin)
     return default_preset(
-        run.model.architecture,
+        run.model.kin,
         source_tokens=source,
         target_tokens=target,
         vocabulary=tokenizer.vocab_size,
@@ -156,7 +157,10 @@ def _resolve(settings: Settings, preset: str | None, *, tokenizer: Tokenizer | N
         special = start.config.model.special
     else:
         resolved["model"] = resize(recipe["model"], settings.get("model", {}))
-        resolved["model"]["vocabulary"] = tokenizer.vocab_size if tokenizer is not None else 1
+        resolved["model"]["vocabulary"] = size = tokenizer.vocab_size if tokenizer is not None else UNKNOWN
+        if adaptive := resolved["model"].get("adaptive"):  # a preset's clusters are of a large vocabulary
+            cutoffs = [cutoff for cutoff in adaptive["cutoffs"] if cutoff < size]
+            resolved["model"]["adaptive"] = {**adaptive, "cutoffs": cutoffs}
     vocabulary = resolved["model"]["vocabulary"]
     resolved.overridden, resolved.given = settings.overridden, settings.given
     for table, fields in settings.items():

@@ -106,6 +106,20 @@ def _our_decoder(width: int, *, heads: int, layers: int, dropout: float) -> dict
     return {**_OUR_DECODER, **shape, "decoder_layers": layers, "dropout": dropout}
 
 
+# Transformer-XL has positions of its own, and no norms of queries and keys: they would take its two biases with them.
+_OUR_RECURRENT = {
+    **{name: value for name, value in _OURS.items() if name != "query_key_norm"},
+    "architecture": "transformer-xl",
+    "position": "none",
+    "tie": "none",
+}
+
+
+def _our_recurrent(width: int, *, heads: int, layers: int, dropout: float, memory: int) -> dict[str, Any]:
+    shape = {"width": width, "heads": heads, "feed_forward": 4 * width, "decoder_layers": layers}
+    return {**_OUR_RECURRENT, **shape, "dropout": dropout, "recurrence": {"memory": memory}}
+
+
 # What a model that has read much is taught on little: small steps, the smaller the deeper, and none too many.
 FINE_TUNING: Recipe = {
     "optimizer": "adamw",
@@ -192,6 +206,29 @@ PRESETS: Mapping[str, Mapping[str, Recipe]] = MappingProxyType(
             "large": {
                 "model": _our_decoder(768, heads=12, layers=12, dropout=0.1),
                 "train": {"batch_tokens": 32_768, "smoothing": 0.0},
+            },
+            "recurrent-tiny": {
+                "model": _our_recurrent(128, heads=2, layers=3, dropout=0.0, memory=128),
+                "train": _WRITE,
+                "language": {"length": 128},
+            },
+            "recurrent-small": {
+                "model": _our_recurrent(256, heads=4, layers=4, dropout=0.1, memory=256),
+                "train": _WRITE,
+                "language": {"length": 128},
+            },
+            "recurrent-medium": {
+                "model": _our_recurrent(384, heads=6, layers=6, dropout=0.2, memory=256),
+                "train": _WRITE,
+                "language": {"length": 128},
+            },
+            **{
+                name: {
+                    "model": dict(PUBLISHED[name].fields),
+                    "train": {**_PAPER, "schedule": "cosine", "learning_rate": 2.5e-4, "smoothing": 0.0},
+                    "language": {"length": 150},
+                }
+                for name in ("transformer-xl-base", "transformer-xl-large")
             },
             **{
                 name: {"model": dict(PUBLISHED[name].fields), "train": {**_GPT, "learning_rate": rate}}

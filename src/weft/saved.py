@@ -15,6 +15,7 @@ from weft.models.decoder import Decoder
 from weft.models.encoder import Encoder
 from weft.models.ngrams import NGRAMS, Ngrams
 from weft.models.seq2seq import Seq2Seq
+from weft.models.transformer_xl import TransformerXL
 from weft.overrides import validate
 from weft.runs.folder import read_manifest, verify
 from weft.runs.manifest import DamagedError
@@ -39,7 +40,7 @@ class Saved(NamedTuple):
     """What a folder holds, loaded."""
 
     config: FolderConfig
-    model: Seq2Seq | Encoder | Decoder
+    model: Seq2Seq | Encoder | Decoder | TransformerXL
     tokenizer: Tokenizer | MarianTokenizer
 
 
@@ -62,10 +63,12 @@ def read_config(folder: Path) -> FolderConfig:
     return validate(FOLDERS[config["task"]], config)
 
 
-def make_model(config: FolderConfig) -> Seq2Seq | Encoder | Decoder:
+def make_model(config: FolderConfig) -> Seq2Seq | Encoder | Decoder | TransformerXL:
     """The model that a configuration describes, its weights drawn anew."""
     if config.model.architecture == "decoder":
         return Decoder(config.model)
+    if config.model.architecture == "transformer-xl":
+        return TransformerXL(config.model)
     if not isinstance(config, ReaderConfig):
         return Seq2Seq(config.model)
     return Encoder(config.model, heads=config.heads, labels=config.outputs, pooling=config.pooling)

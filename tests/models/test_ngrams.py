@@ -22,6 +22,11 @@ LABELS = np.array([0, 1, 0, 1, 0, 2, 1, 0])
 TARGETS = np.eye(3, dtype=np.float32)[LABELS]
 
 
+@pytest.fixture(autouse=True)
+def _as_strong_as_scikit_learns(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("weft.models.ngrams.STRENGTH", float(len(TEXTS)))  # C = 1
+
+
 def test_it_is_the_linear_support_vector_machine_of_scikit_learn() -> None:
     text = pytest.importorskip("sklearn.feature_extraction.text")
     svm = pytest.importorskip("sklearn.svm")

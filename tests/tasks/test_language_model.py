@@ -19,7 +19,8 @@ from weft.errors import UserError
 from weft.models.decoder import Decoder
 from weft.runs.log import read_log
 from weft.runs.tensors import read_tensors
-from weft.tasks.language_model import Apart, LanguageModel, LanguageProblem, Streamed
+from weft.tasks.language_model import LanguageProblem
+from weft.tasks.next_token import Apart, LanguageModel, Streamed
 from weft.training import loop
 from weft.training.loop import Result
 from weft.training.report import Silent

@@ -162,6 +162,11 @@ class ModelConfig(Config):
     special: SpecialTokens = SpecialTokens()
 
     @property
+    def kin(self) -> Literal["seq2seq", "encoder", "decoder"]:
+        """The architecture that this is one of: a transformer-xl is a decoder."""
+        return "decoder" if self.architecture == "transformer-xl" else self.architecture
+
+    @property
     def head_width(self) -> int:
         return self.head_size or self.width // self.heads
 
@@ -180,8 +185,7 @@ class ModelConfig(Config):
     def _layers_suit(self) -> Self:
         for side in ("encoder", "decoder"):
             layers = getattr(self, f"{side}_layers")
-            sided = "decoder" if self.architecture == "transformer-xl" else self.architecture
-            if (sided in ("seq2seq", side)) != (layers > 0):
+            if (self.kin in ("seq2seq", side)) != (layers > 0):
                 raise ValueError(f"{side}_layers {layers} do not suit the architecture {self.architecture}")
         return self
 

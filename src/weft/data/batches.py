@@ -2,13 +2,14 @@
 
 from bisect import bisect_right
 from collections.abc import Sequence
+from typing import Protocol
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from weft.errors import UserError
 
-__all__ = ["BatchPlan", "collate", "spread"]
+__all__ = ["BatchPlan", "Batches", "Lanes", "collate", "spread"]
 
 Rows = NDArray[np.int64]
 
@@ -17,6 +18,39 @@ _WINDOW = 131_072
 
 _SHUFFLE_ROWS, _SHUFFLE_BATCHES = 0, 1
 """The random streams of one epoch."""
+
+
+class Batches(Protocol):
+    """The rows of each step, a function of the step alone."""
+
+    def batch(self, step: int) -> Rows: ...
+    def steps_per_epoch(self, epoch: int) -> int: ...
+    def padding(self, epoch: int) -> float: ...
+
+
+class Lanes:
+    """Rows that follow each other, cut into lanes that are read side by side: a step has the next row of each.
+
+    >>> lanes = Lanes(7, count=2)
+    >>> [lanes.batch(step).tolist() for step in range(4)]
+    [[0, 3], [1, 4], [2, 5], [0, 3]]
+    """
+
+    def __init__(self, rows: int, *, count: int) -> None:
+        self.length = max(1, rows // count)  # of a lane; the rows that are over are left out
+        self.starts: Rows = np.arange(min(count, rows)) * self.length
+
+    def batch(self, step: int) -> Rows:
+        """The indices of the rows of one step, counted from 0 over all epochs."""
+        return self.starts + step % self.length
+
+    def steps_per_epoch(self, epoch: int) -> int:
+        """The same for every epoch."""
+        return self.length
+
+    def padding(self, epoch: int) -> float:
+        """None: the rows are equally long."""
+        return 0.0
 
 
 class BatchPlan:

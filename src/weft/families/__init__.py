@@ -10,14 +10,20 @@ from numpy.typing import NDArray
 
 from weft.config import FolderConfig, GeneratorConfig, ReaderConfig
 from weft.errors import UserError, suggest
-from weft.families import bert, decoders, gpt2, llama, marian, roberta, vaswani
+from weft.families import bert, decoders, gpt2, llama, marian, roberta, transformer_xl, vaswani
 from weft.families.huggingface import Imported, read_json, write_files
 from weft.families.table import Preset
 
 __all__ = ["PRESETS", "Imported", "Preset", "export_folder", "import_folder"]
 
 PRESETS: Mapping[str, Preset] = MappingProxyType(
-    {**vaswani.PRESETS, **bert.PRESETS, **roberta.PRESETS, **gpt2.PRESETS}
+    {
+        **vaswani.PRESETS,
+        **bert.PRESETS,
+        **roberta.PRESETS,
+        **gpt2.PRESETS,
+        **transformer_xl.PRESETS,
+    }
 )
 """Published models' shapes by their names."""
 
@@ -27,6 +33,7 @@ _IMPORTS: Mapping[str, tuple[Callable[[Path], Imported], tuple[str, ...]]] = {
     "marian": (marian.import_marian, marian.ARCHITECTURES),
     "bert": (bert.import_bert, bert.ARCHITECTURES),
     "roberta": (roberta.import_roberta, roberta.ARCHITECTURES),
+    "transfo-xl": (transformer_xl.import_transformer_xl, transformer_xl.ARCHITECTURES),
     **{
         each.name: (partial(decoders.import_decoder, family=each), (each.architecture,)) for each in _DECODERS
     },
@@ -84,7 +91,9 @@ def export_folder(
             f'weft exports to no layout "{layout}"{suggest(layout, _LAYOUTS)} (known: {", ".join(_LAYOUTS)})'
         )
     export: Callable[..., dict[str, bytes]]
-    if isinstance(config, GeneratorConfig):
+    if config.model.recurrence is not None:
+        export = transformer_xl.export_transformer_xl
+    elif isinstance(config, GeneratorConfig):
         export = partial(decoders.export_decoder, families=_DECODERS)
     elif not isinstance(config, ReaderConfig):
         export = marian.export_marian

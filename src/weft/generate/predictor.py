@@ -9,8 +9,11 @@ from torch import Tensor
 
 from weft.models.decoder import Decoder
 from weft.models.seq2seq import Seq2Seq
+from weft.models.transformer_xl import Memory, TransformerXL
 
-__all__ = ["DecoderPredictor", "Predictor", "Seq2SeqPredictor"]
+__all__ = ["DecoderPredictor", "Predictor", "RecurrentPredictor", "Seq2SeqPredictor"]
+
+SEGMENT = 256  # tokens of a prompt that are read together by a model with a memory
 
 
 class Predictor(Protocol):
@@ -76,6 +79,30 @@ class DecoderPredictor:
     def reorder(self, rows: Int[Tensor, " R"]) -> None:
         """Move the cached keys and values."""
         self.cache.reorder(rows)
+
+    def keep(self, sentences: Int[Tensor, " M"]) -> None:
+        """Nothing is remembered by sentence."""
+
+
+class RecurrentPredictor:
+    """A Transformer-XL that goes on with prompts of one length, however long: what it remembers stays as large."""
+
+    def __init__(self, model: TransformerXL, prompts: Int[Tensor, "M P"]) -> None:
+        self.model = model
+        self.prompts: Int[Tensor, "M P"] | None = prompts
+        self.memory: Memory | None = None
+
+    def predict(self, tokens: Int[Tensor, "B T"]) -> Float[Tensor, "B V"]:
+        """Read the prompts, which take the place of the first start tokens, segment by segment; then the new tokens."""
+        new, self.prompts = (tokens if self.prompts is None else self.prompts), None
+        for segment in torch.split(new, SEGMENT, dim=1):
+            hidden, self.memory = self.model(segment, self.memory)
+        return self.model.logits(hidden[:, -1])
+
+    def reorder(self, rows: Int[Tensor, " R"]) -> None:
+        """Move what is remembered."""
+        assert self.memory is not None
+        self.memory = self.memory.select(rows)
 
     def keep(self, sentences: Int[Tensor, " M"]) -> None:
         """Nothing is remembered by sentence."""

@@ -1,5 +1,6 @@
 """From prompts to what a decoder writes after each of them: in order, and independent of one another."""
 
+import math
 from collections.abc import Callable, Sequence
 from itertools import groupby
 
@@ -11,9 +12,10 @@ from weft.generate.batches import SENTENCES_TOGETHER, check_words, make_uniforms
 from weft.generate.config import SearchConfig
 from weft.generate.hypothesis import Hypothesis
 from weft.generate.loop import search
-from weft.generate.predictor import DecoderPredictor
+from weft.generate.predictor import DecoderPredictor, Predictor, RecurrentPredictor
 from weft.generate.processors import Processor
 from weft.models.decoder import Decoder
+from weft.models.transformer_xl import TransformerXL
 
 __all__ = ["continue_prompts", "stop_at"]
 
@@ -23,7 +25,7 @@ ROWS = 64  # that are written together
 
 @torch.inference_mode()
 def continue_prompts(
-    model: Decoder,
+    model: Decoder | TransformerXL,
     prompts: Sequence[Sequence[int]],
     config: SearchConfig,
     *,
@@ -38,13 +40,13 @@ def continue_prompts(
     Raises UserError for a prompt that, with the tokens to be written, is longer than the model takes.
     """
     check_words(model.config, config)
-    room = model.config.max_length
+    room = math.inf if isinstance(model, TransformerXL) else model.config.max_length
     _check_lengths(prompts, limit=config.max_length or 1, room=room)
     samples = config.nbest if config.sample else 1
     found: list[list[Hypothesis]] = [[] for _ in prompts]
     order = sorted(range(len(prompts)), key=lambda number: len(prompts[number]))
     for length, group in groupby(order, key=lambda number: len(prompts[number])):
-        limit = config.max_length or min(TOKENS, room - length)
+        limit = config.max_length or int(min(TOKENS, room - length))
         rows = [(number, sample) for number in group for sample in range(samples)]
         for start in range(0, len(rows), ROWS):
             part = rows[start : start + ROWS]
@@ -55,7 +57,7 @@ def continue_prompts(
     return [sorted(hypotheses, key=lambda each: -each.score) for hypotheses in found]
 
 
-def _check_lengths(prompts: Sequence[Sequence[int]], *, limit: int, room: int) -> None:
+def _check_lengths(prompts: Sequence[Sequence[int]], *, limit: int, room: float) -> None:
     for number, prompt in enumerate(prompts):
         if not prompt:
             raise UserError(f"prompt {number} has no tokens")
@@ -67,7 +69,7 @@ def _check_lengths(prompts: Sequence[Sequence[int]], *, limit: int, room: int) -
 
 
 def _search(
-    model: Decoder,
+    model: Decoder | TransformerXL,
     batch: list[tuple[Sequence[int], int]],
     config: SearchConfig,
     *,
@@ -82,7 +84,7 @@ def _search(
     tokens = torch.tensor([list(prompt) for prompt, _ in filled], device=device)
     limits = [limit] * len(filled)
     results = search(
-        DecoderPredictor(model, tokens, capacity=limit),
+        _predictor(model, tokens, limit=limit),
         config,
         model.config.special,
         limits=limits,
@@ -94,6 +96,12 @@ def _search(
         tell=tell,
     )
     return results[: len(batch)]
+
+
+def _predictor(model: Decoder | TransformerXL, prompts: Tensor, *, limit: int) -> Predictor:
+    if isinstance(model, TransformerXL):
+        return RecurrentPredictor(model, prompts)
+    return DecoderPredictor(model, prompts, capacity=limit)
 
 
 def stop_at(ends: Callable[[list[int]], bool], *, last: int, end: int) -> Processor:

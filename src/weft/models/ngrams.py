@@ -24,6 +24,9 @@ NGRAMS = "ngrams.safetensors"  # in a model's folder
 
 BUCKETS = 2**20  # that words and pairs of words fall into
 STEPS = 60  # of L-BFGS, at the most
+# How much the mean loss counts beside the size of the weights. With scikit-learn's C, so much divided by the number of
+# texts, 5,000 questions (TREC) are told best with 3, 67,000 phrases about films (SST-2) with 0.3.
+STRENGTH = 15_000.0
 WORD = re.compile(r"\w+|[^\w\s]")
 MIX = np.uint64(0x9E3779B97F4A7C15)  # 2⁶⁴ divided by the golden ratio
 
@@ -90,8 +93,8 @@ def fit_ngrams(
     """Weights that tell each label from the rest: a linear support vector machine with squared hinge loss (Fan et al. 2008),
     on the tf-idf of a text, which has length 1.
 
-    `targets` (N, L) are 1 for a text's labels and 0 for others. `importance` (N,) is how much each example counts beside
-    the size of the weights, 1 unless it is said.
+    `targets` (N, L) are 1 for a text's labels and 0 for others. `importance` (N,) is how much each example counts, 1 unless
+    it is said.
     """
     counted = _count(texts)
     buckets, rows = np.unique(counted.buckets, return_inverse=True)
@@ -111,7 +114,7 @@ def fit_ngrams(
             functional.embedding_bag(where, weights, starts, mode="sum", per_sample_weights=values) + bias
         )
         losses = (1 - signs * scores).clamp(min=0).square() * counts
-        total = losses.sum() + weights.square().sum() / 2
+        total = STRENGTH * losses.mean(0).sum() + weights.square().sum() / 2
         total.backward()  # type: ignore[no-untyped-call]
         return total
 

@@ -40,9 +40,7 @@ class TransformerXL(nn.Module):
         super().__init__()
         assert config.recurrence is not None  # the configuration sees to it
         self.config = config
-        self.remembered = config.recurrence.memory
-        self.clamp = config.recurrence.clamp
-        self.mask = Mask(causal=True, window=self.remembered if config.recurrence.same_length else None)
+        self.recurrence = config.recurrence
         self.embedding = AdaptiveEmbedding(config)
         shared = _biases(config) if config.recurrence.shared_biases else None
         self.blocks = nn.ModuleList(
@@ -56,22 +54,24 @@ class TransformerXL(nn.Module):
         self.output = AdaptiveSoftmax(config, embedding=self.embedding)
 
     def forward(
-        self, ids: Int[Tensor, "B T"], memory: Memory | None = None
+        self, ids: Int[Tensor, "B T"], memory: Memory | None = None, *, remember: int | None = None
     ) -> tuple[Float[Tensor, "B T D"], Memory]:
         """The hidden states of a segment, and the memory for the segment after it.
 
-        `memory` is that of the segments before, None at a text's beginning. It grows up to the configured length, of which
-        the oldest positions are forgotten; it costs the same however long the text.
+        `memory` is that of the segments before, None at a text's beginning. It grows up to the configured length, or to the
+        one that is to be remembered, and then the oldest positions are forgotten; it costs the same however long the text.
         """
+        remember = remember or self.recurrence.memory
         memory = memory or self.new_memory(len(ids))
         keys = memory.length + ids.shape[1]
-        distances = torch.arange(keys - 1, -1, -1, device=ids.device).clamp(max=self.clamp or keys)
+        distances = torch.arange(keys - 1, -1, -1, device=ids.device).clamp(max=self.recurrence.clamp or keys)
         encoded = self.dropout(sinusoids(distances, width=self.config.width).to(memory.layers[0].dtype))
-        mask = self.mask.build(ids.shape[1], keys, device=ids.device)
+        window = remember if self.recurrence.same_length else None
+        mask = Mask(causal=True, window=window).build(ids.shape[1], keys, device=ids.device)
         x = self.dropout(self.embedding(ids))
         kept = []
         for block, before in zip(self.blocks, memory.layers, strict=True):
-            kept.append(torch.cat([before, x.detach()], dim=1)[:, -self.remembered :])
+            kept.append(torch.cat([before, x.detach()], dim=1)[:, -remember:])
             x = block(x, before, distances=encoded, mask=mask)
         return self.dropout(x), Memory(tuple(kept))
 

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any, NamedTuple, overload
 
 import torch
+from torch import Tensor
 
 from weft.config import GeneratorConfig
 from weft.data.packing import FIELD
@@ -14,10 +15,11 @@ from weft.errors import UserError
 from weft.generate import Hypothesis, SearchConfig, continue_prompts, stop_at
 from weft.generate.processors import Processor
 from weft.models.decoder import Decoder
+from weft.models.transformer_xl import TransformerXL
 from weft.nn.inference import Precision
 from weft.overrides import validate
 from weft.pipelines.texts import checked_texts
-from weft.tasks.perplexity import token_losses
+from weft.tasks.perplexity import segment_losses, token_losses
 from weft.tasks.plain_text import encode_texts, lines_of, loses_line_ends, open_texts
 from weft.text.tokenizer import Tokenizer
 
@@ -66,7 +68,7 @@ class Generator:
         self,
         config: GeneratorConfig,
         *,
-        model: Decoder,
+        model: Decoder | TransformerXL,
         tokenizer: Tokenizer,
         precision: Precision = "float32",
     ) -> None:
@@ -138,15 +140,18 @@ class Generator:
         columns: Sequence[str] | None = None,
         text_column: str = "text",
         stride: int | None = None,
+        memory: int | None = None,
     ) -> GeneratorEvaluation:
         """How well the model predicts texts, in rows of the length that it learned from.
 
         Each row has its own context alone; with a `stride`, the rows overlap, each begins so many tokens after the one
-        before, and each token has as much context as that leaves.
+        before, and each token has as much context as that leaves. A Transformer-XL remembers the rows before: as many
+        tokens of them as it did in training, or as `memory` says.
         """
-        length = min(self.config.length or self.config.model.max_length, self.config.model.max_length)
-        if stride is not None and not 0 < stride <= length:
-            raise UserError(f"stride {stride}: from 1 to {length}, the tokens of a row")
+        length = self.config.length or self.config.model.max_length
+        losses_of = self._losses(length, stride=stride, memory=memory)
+        recurrence = self.config.model.recurrence
+        context = memory or (recurrence.memory if recurrence else length - (stride or length))
         specs = [str(data)] if isinstance(data, str | Path) else [str(each) for each in data]
         lines = [
             each.fields[FIELD]
@@ -154,7 +159,7 @@ class Generator:
         ]
         begin, total, count = time.monotonic(), 0.0, 0
         for ids in self._texts(lines):
-            losses = token_losses(self.model, torch.tensor(ids), length=length, stride=stride)
+            losses = losses_of(torch.tensor(ids))
             total, count = total + float(losses.double().sum()), count + len(losses)
         if not count:
             raise UserError(
@@ -170,11 +175,29 @@ class Generator:
             tokens=count,
             bytes=size,
             words=words,
-            context=0 if stride is None else length - stride,
+            context=context,
             left_out=(),
             tokens_per_second=count / (time.monotonic() - begin),
             precision=self.precision,
         )
+
+    def _losses(self, length: int, *, stride: int | None, memory: int | None) -> Callable[[Tensor], Tensor]:
+        """What predicts a text's tokens."""
+        if memory is not None and memory < 1:
+            raise UserError(f"memory {memory}: one position at the least")
+        if isinstance(self.model, TransformerXL):
+            if stride is not None:
+                raise UserError(
+                    "stride: a Transformer-XL remembers what stands before a row; set memory to change that"
+                )
+            recurrent = self.model
+            return lambda ids: segment_losses(recurrent, ids, length=length, remember=memory)
+        if memory is not None:
+            raise UserError("memory: the model has none; set a stride, by which rows overlap")
+        if stride is not None and not 0 < stride <= length:
+            raise UserError(f"stride {stride}: from 1 to {length}, the tokens of a row")
+        model = self.model
+        return lambda ids: token_losses(model, ids, length=length, stride=stride)
 
     def _texts(self, lines: Sequence[str]) -> list[list[int]]:
         """The ids of the one stream of all lines; or of each text by itself, where the model learned them so."""

@@ -1,4 +1,4 @@
-"""How well a decoder predicts a text: rows by themselves, or a window that slides over it."""
+"""How well a decoder predicts a text: in rows by themselves, in a window that slides over it, or with a memory."""
 
 import torch
 from jaxtyping import Float, Int
@@ -6,8 +6,9 @@ from torch import Tensor
 from torch.nn import functional
 
 from weft.models.decoder import Decoder
+from weft.models.transformer_xl import TransformerXL
 
-__all__ = ["token_losses"]
+__all__ = ["segment_losses", "token_losses"]
 
 TOGETHER = 8192  # tokens that are read at once
 LOGITS = 2**24  # that exist at once
@@ -38,6 +39,23 @@ def token_losses(
         for start, row in zip(part, found, strict=True):
             new = 0 if start == 0 else length - step  # those before were predicted by the window before
             losses[start + new : start + len(row)] = row[new:]
+    return losses
+
+
+@torch.inference_mode()
+def segment_losses(
+    model: TransformerXL, ids: Int[Tensor, " N"], *, length: int, remember: int | None = None
+) -> Float[Tensor, " N-1"]:
+    """The negative log-likelihood of each token but the first, in nats, in segments of `length` tokens one after the other,
+    each with the memory of those before (Dai et al. 2019, section 3.2).
+
+    `remember`: so many positions, if not as many as in training.
+    """
+    losses, memory = torch.empty(len(ids) - 1), None
+    for start in range(0, len(losses), length):
+        row = ids[start : start + length + 1].to(model.device)
+        hidden, memory = model(row[None, :-1], memory, remember=remember)
+        losses[start : start + length] = model.token_losses(hidden[0], row[1:]).cpu()
     return losses
 
 

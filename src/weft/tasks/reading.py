@@ -53,7 +53,7 @@ ANSWERS = (
 def load_start(path: str, *, architecture: str = "encoder") -> Saved:
     """The encoder or decoder in a folder, weft's or Hugging Face's, that a run begins with."""
     saved = _load_once(at_home(path).resolve())
-    if saved.config.model.architecture != architecture or not isinstance(saved.tokenizer, Tokenizer):
+    if saved.config.model.kin != architecture or not isinstance(saved.tokenizer, Tokenizer):
         article = "an" if architecture == "encoder" else "a"
         raise UserError(
             f"{path}: a model for the task {saved.config.task}, where {article} {architecture} is needed to begin with"

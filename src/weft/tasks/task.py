@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from weft.config import FolderConfig, ModelConfig, RunConfig
+from weft.data.batches import Batches, BatchPlan
 from weft.nn.loss import Loss
 from weft.runs.folder import Content
 from weft.text.tokenizer import Tokenizer
@@ -95,6 +96,17 @@ class Task(ABC):
     @abstractmethod
     def lengths(self) -> NDArray[np.int64]:
         """(N, sides): the tokens of each training example, a column for each sequence that is padded by itself."""
+
+    def batches(self, *, tokens: int, seed: int) -> Batches:
+        """Which examples each step learns from, of up to so many tokens."""
+        return BatchPlan(self.lengths, tokens=tokens, seed=seed)
+
+    def state(self) -> dict[str, Tensor]:
+        """What the task carries from step to step beside the weights, for a checkpoint; most carry nothing."""
+        return {}
+
+    def load_state(self, state: dict[str, Tensor]) -> None:  # noqa: B027 - most have none
+        """Go on with what was carried."""
 
     def begin_step(self, seed: int) -> None:  # noqa: B027 - most tasks draw nothing
         """A step begins: what `collate` draws from here on follows from this seed, which is the same in all processes."""

@@ -12,7 +12,6 @@ import torch
 from torch import Tensor, nn
 
 from weft.config import TrainConfig
-from weft.data.batches import BatchPlan
 from weft.errors import UserError
 from weft.nn.precision import training_dtype
 from weft.runs.checkpoints import latest_checkpoint, load_checkpoint, save_checkpoint
@@ -83,7 +82,7 @@ class Trainer:
         self.world = world
         self.device = next(model.parameters()).device
         self.optimizers = make_optimizers(model, config)
-        self.batches = BatchPlan(task.lengths, tokens=config.batch_tokens, seed=config.seed)
+        self.batches = task.batches(tokens=config.batch_tokens, seed=config.seed)
         self.pace = Pace(config, self.batches, began=began, scored=task.held_out / max(1, task.scored))
         self.plan = Plan.load(folder / PLAN)
         self.average = Average()
@@ -341,6 +340,8 @@ class Trainer:
             tensors[name], state[name] = flatten_state(optimizer.state_dict())
         if self.average.count:
             tensors["average"] = self.average.tensors
+        if carried := self.task.state():
+            tensors["carried"] = carried
         save_checkpoint(self.folder, self.done, tensors=tensors, state=state, keep=2)
 
     def _resume(self) -> None:
@@ -351,6 +352,7 @@ class Trainer:
         self.model.load_state_dict(tensors["model"])
         for name, optimizer in self.optimizers.items():
             optimizer.load_state_dict(unflatten_state(tensors.get(name, {}), state[name]))
+        self.task.load_state(self.task.to(tensors.get("carried", {}), self.device))
         averaged = tensors.get("average", {})
         self.average.count = state["averaged"]
         self.average.tensors = {name: tensor.to(self.device) for name, tensor in averaged.items()}

@@ -4,7 +4,7 @@ import time
 from typing import Any
 
 from weft.config import TrainConfig
-from weft.data.batches import BatchPlan
+from weft.data.batches import Batches
 from weft.training.schedule import Plan
 
 __all__ = ["Pace"]
@@ -21,7 +21,7 @@ class Pace:
     `scored` is how many times as many examples are scored at the run's end as at each validation on the way.
     """
 
-    def __init__(self, config: TrainConfig, batches: BatchPlan, *, began: float, scored: float) -> None:
+    def __init__(self, config: TrainConfig, batches: Batches, *, began: float, scored: float) -> None:
         self.config = config
         self.batches = batches
         self.began = began  # the command, by time.monotonic()

@@ -1,0 +1,74 @@
+"""Language modelling with a memory: a Transformer-XL learns from segments that follow each other (Dai et al. 2019)."""
+
+from collections.abc import Sequence
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor, nn
+
+from weft.data.batches import Batches, Lanes
+from weft.models.transformer_xl import Memory, TransformerXL
+from weft.nn.loss import Loss
+from weft.tasks.next_token import LanguageModel
+from weft.tasks.task import Batch
+
+__all__ = ["RecurrentLanguageModel"]
+
+
+class RecurrentLanguageModel(LanguageModel):
+    """Cross-entropy of each token, given those before it in its segment and what is remembered of the segments before.
+
+    The text is cut into lanes, which are read on side by side: what a step has learned of a lane is the next step's memory.
+    """
+
+    lanes: Lanes
+    memories: dict[tuple[int, ...], Memory]
+    """By the rows of the segments that come next."""
+
+    def batches(self, *, tokens: int, seed: int) -> Batches:
+        """The next segment of each lane; as many lanes as the tokens of a batch allow."""
+        self.memories = {}
+        self.lanes = Lanes(len(self.train), count=max(1, tokens // int(self.lengths[0, 0])))
+        return self.lanes
+
+    def begin_step(self, seed: int) -> None:
+        """Nothing is drawn: the segments stay where they are, one after the other."""
+
+    def collate(self, rows: Sequence[int] | NDArray[np.int64]) -> Batch:
+        return {**super().collate(rows), "rows": torch.from_numpy(np.asarray(rows))}
+
+    def loss(self, model: nn.Module, batch: Batch) -> dict[str, Loss]:
+        assert isinstance(model, TransformerXL)
+        rows = batch["rows"].cpu()
+        begins = bool(rows[0] % self.lanes.length == 0)
+        memory = None if begins else self.memories.pop(tuple(rows.tolist()), None)
+        hidden, memory = model(batch["ids"], memory)
+        self.memories[tuple((rows + 1).tolist())] = memory
+        return {"next": model.loss(hidden.flatten(0, 1), batch["labels"])}
+
+    def state(self) -> dict[str, Tensor]:
+        """The memories, and the rows whose they are."""
+        found = {}
+        for number, (rows, memory) in enumerate(self.memories.items()):
+            found[f"{number}.rows"] = torch.tensor(rows)
+            found |= {f"{number}.layers.{layer}": tensor for layer, tensor in enumerate(memory.layers)}
+        return found
+
+    def load_state(self, state: dict[str, Tensor]) -> None:
+        self.memories = {}
+        while f"{(number := len(self.memories))}.rows" in state:
+            count = sum(name.startswith(f"{number}.layers.") for name in state)
+            layers = tuple(state[f"{number}.layers.{layer}"] for layer in range(count))
+            self.memories[tuple(state[f"{number}.rows"].tolist())] = Memory(layers)
+
+    def held_out_loss(self, model: nn.Module, *, scored: int) -> Loss:
+        """The held-out segments one after the other, from the first on, each with the memory of those before."""
+        assert isinstance(model, TransformerXL)
+        total, count, memory = torch.zeros((), dtype=torch.float64), 0, None
+        for row in range(scored):
+            batch = self.to(self.valid.batch(np.array([row]), shift=0), model.device)
+            hidden, memory = model(batch["ids"], memory)
+            losses = model.token_losses(hidden[0], batch["labels"])
+            total, count = total + losses.double().sum().cpu(), count + len(losses)
+        return Loss(total, count)
