@@ -90,6 +90,11 @@ def write_readings(data: Path) -> None:
     write_twice(data / "reviews.csv", "mood,review\n" + "".join(moods))
     tagged = "Anna\tB-PER\nlives\tO\nin\tO\nNew\tB-LOC\nYork\tI-LOC\n.\tO\n\n"
     write_twice(data / "names.conll", tagged * 30)
+    talks = [
+        {"dialogue": f"Anna: Shall we go at {hour}?\nBen: Yes, at {hour}.", "summary": f"They go at {hour}."}
+        for hour in range(1, 13)
+    ]
+    write_twice(data / "dialogues.jsonl", "".join(f"{json.dumps(talk)}\n" for talk in talks * 3))
     context = "Anna lives in New York. Ben lives in Bern."
     asked = [
         {

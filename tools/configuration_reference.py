@@ -103,6 +103,8 @@ MEANING = {
     "translate.from_language": "The source's language. Without a direction the model learns all of them.",
     "translate.to_language": "The language to translate into.",
     "translate.masked": "The weight of a second loss, masked language modelling on the sources.",
+    "summarize.source": "The column of the texts.",
+    "summarize.target": "The columns of the summaries: the first is learned, all are references.",
     "from_checkpoint": "The folder of an encoder, or a decoder, to begin with, weft's or Hugging Face's.",
     "hold_out": "The share of the training examples that is held out where there is no held-out text.",
     "masked.rate": "The share of tokens that is hidden.",

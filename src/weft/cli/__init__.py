@@ -21,6 +21,7 @@ COMMANDS = {
     "demo": "See a translator being born: three minutes, no files needed.",
     "train": "Train a model on your own text, or go on with a run.",
     "translate": "Translate a text, a file or standard input.",
+    "summarize": "Summarize a text, or those of a table.",
     "classify": "Classify a text, a file or standard input.",
     "tag": "Find named entities in texts.",
     "answer": "Find the answer to a question in a text.",

@@ -17,8 +17,9 @@ app = App(name="evaluate")
 
 # What each task's measuring takes besides the data.
 OPTIONS = {
-    "language-model": ("columns", "text_column", "stride"),
+    "language-model": ("columns", "text_column", "stride", "memory"),
     "translate": ("from_language", "to_language", "columns", "beams"),
+    "summarize": ("source", "target", "columns", "beams"),
     "tag": ("scheme",),
     "classify": ("columns", "text_column", "pair_column", "label_column", "label_until"),
 }
@@ -32,6 +33,9 @@ NAMES = {
     "label_until": "--label-until",
     "scheme": "--scheme",
     "stride": "--stride",
+    "memory": "--memory",
+    "source": "--source",
+    "target": "--target",
     "beams": "--beam",
 }
 
@@ -58,13 +62,21 @@ def evaluate(
     stride: Annotated[
         int | None, Parameter(help="A language model's rows overlap, each begins so many tokens further on.")
     ] = None,
+    memory: Annotated[
+        int | None,
+        Parameter(help="A Transformer-XL remembers so many tokens, if not as many as in training."),
+    ] = None,
+    source: Annotated[
+        str | None, Parameter(help="The column of the texts to summarize, if not where it was.")
+    ] = None,
+    target: Annotated[list[str] | None, Parameter(help="The columns of their summaries, likewise.")] = None,
     beam: Annotated[int | None, Parameter(help="How many hypotheses to keep: 1 is greedy.")] = None,
     device: Device = None,
     precision: Precision = "auto",
     as_json: Json = False,
 ) -> None:
     """Measure a model on test data, as its task is measured: by BLEU and chrF, accuracy and macro F1, entity F1, exact
-    match, or perplexity.
+    match, ROUGE or perplexity.
 
     What cannot be measured is left out, counted and named on standard error.
 
@@ -86,6 +98,9 @@ def evaluate(
         "label_until": label_until,
         "scheme": scheme,
         "stride": stride,
+        "memory": memory,
+        "source": source,
+        "target": target,
         "beams": beam,
     }
     given = {name: value for name, value in options.items() if value is not None}

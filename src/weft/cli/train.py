@@ -148,6 +148,29 @@ def translate(
 
 
 @app.command
+def summarize(
+    *,
+    asked: Asked,
+    source: Annotated[str | None, Parameter(group=DATA)] = None,
+    target: Annotated[list[str] | None, Parameter(group=DATA)] = None,
+) -> None:
+    """Train a summarizer on a table of long texts and their summaries: JSON Lines, CSV, TSV or Parquet.
+
+    Example: weft train summarize --train train.jsonl --valid dev.jsonl --source dialogue --target summary --out runs/short
+    --minutes 60
+
+    Parameters
+    ----------
+    source
+        The column of the texts: "text" unless it is said.
+    target
+        The column of the summaries: "summary" unless it is said. Given more than once, the first is learned and all are
+        references; a cell may hold a list of them, too.
+    """
+    asked.begin("summarize", then=partial(use, "summarize"), source=source, target=target)
+
+
+@app.command
 def classify(
     *,
     asked: Asked,

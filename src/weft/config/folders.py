@@ -8,7 +8,7 @@ from pydantic import Field
 
 from weft.config.base import Config
 from weft.config.model import HeadName, ModelConfig
-from weft.config.runs import ClassifyConfig
+from weft.config.runs import ClassifyConfig, SummarizeConfig
 
 __all__ = [
     "FOLDERS",
@@ -19,6 +19,7 @@ __all__ = [
     "FolderConfig",
     "GeneratorConfig",
     "ReaderConfig",
+    "SummarizerConfig",
     "TaggerConfig",
     "TranslatorConfig",
 ]
@@ -52,6 +53,18 @@ class TranslatorConfig(FolderConfig):
     @property
     def facts(self) -> dict[str, Any]:
         return {"task": self.task, "directions": ", ".join("-".join(pair) for pair in self.directions)}
+
+
+class SummarizerConfig(FolderConfig):
+    """What a summarizer is. `generation` is as a translator's; `source` and `columns` say where texts and summaries stood in
+    the training data. It learned from texts of up to `length` tokens.
+    """
+
+    task: Literal["summarize"] = "summarize"
+    source: SummarizeConfig = SummarizeConfig()
+    columns: tuple[str, ...] | None = None
+    length: int = Field(gt=1)
+    generation: dict[str, Any] = Field(default_factory=dict)
 
 
 class GeneratorConfig(FolderConfig):
@@ -153,6 +166,7 @@ class AnswererConfig(ReaderConfig):
 FOLDERS: Mapping[str, type[FolderConfig]] = MappingProxyType(
     {
         "translate": TranslatorConfig,
+        "summarize": SummarizerConfig,
         "embed": EncoderConfig,
         "masked-lm": FillerConfig,
         "classify": ClassifierConfig,

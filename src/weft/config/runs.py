@@ -19,6 +19,8 @@ __all__ = [
     "MaskedRun",
     "ReadingRun",
     "RunConfig",
+    "SummarizeConfig",
+    "SummarizeRun",
     "TagConfig",
     "TagRun",
     "TokenizerConfig",
@@ -125,6 +127,22 @@ class TranslateRun(RunConfig):
 
     task: Literal["translate"] = "translate"
     translate: TranslateConfig = TranslateConfig()
+
+
+class SummarizeConfig(Config):
+    """Where the texts stand, and their summaries: in one column, or several of which the first is learned and all are
+    references.
+    """
+
+    source: str = "text"
+    target: tuple[str, ...] = Field(default=("summary",), min_length=1)
+
+
+class SummarizeRun(RunConfig):
+    """A run that trains a summarizer."""
+
+    task: Literal["summarize"] = "summarize"
+    summarize: SummarizeConfig = SummarizeConfig()
 
 
 class ReadingRun(RunConfig):

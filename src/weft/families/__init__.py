@@ -8,7 +8,7 @@ from typing import Any
 
 from numpy.typing import NDArray
 
-from weft.config import FolderConfig, GeneratorConfig, ReaderConfig
+from weft.config import FolderConfig, GeneratorConfig, ReaderConfig, TranslatorConfig
 from weft.errors import UserError, suggest
 from weft.families import bert, decoders, gpt2, llama, marian, roberta, transformer_xl, vaswani
 from weft.families.huggingface import Imported, read_json, write_files
@@ -95,8 +95,10 @@ def export_folder(
         export = transformer_xl.export_transformer_xl
     elif isinstance(config, GeneratorConfig):
         export = partial(decoders.export_decoder, families=_DECODERS)
-    elif not isinstance(config, ReaderConfig):
+    elif isinstance(config, TranslatorConfig):
         export = marian.export_marian
+    elif not isinstance(config, ReaderConfig):
+        raise UserError(f"a model for the task {config.task} has no place in a layout that weft writes")
     elif config.model.position_offset:
         export = roberta.export_roberta
     else:

@@ -9,6 +9,7 @@ from weft.pipelines.classifier import Classifier
 from weft.pipelines.embedder import Embedder
 from weft.pipelines.filler import Filler
 from weft.pipelines.generator import Generator
+from weft.pipelines.summarizer import Summarizer
 from weft.pipelines.tagger import Tagger
 from weft.pipelines.translator import Translator
 
@@ -17,6 +18,7 @@ __all__ = ["PIPELINES"]
 PIPELINES: Mapping[str, Callable[..., Any]] = MappingProxyType(
     {
         "translate": Translator,
+        "summarize": Summarizer,
         "classify": Classifier,
         "tag": Tagger,
         "answer": Answerer,

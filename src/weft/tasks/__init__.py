@@ -8,6 +8,7 @@ from weft.tasks.classify import ClassifyProblem
 from weft.tasks.language_model import LanguageProblem
 from weft.tasks.masked_lm import MaskedProblem
 from weft.tasks.parallel import TranslateProblem
+from weft.tasks.summarize import SummarizeProblem
 from weft.tasks.tag import TagProblem
 from weft.tasks.task import Problem
 
@@ -16,6 +17,7 @@ __all__ = ["PROBLEMS"]
 PROBLEMS: Mapping[str, type[Problem]] = MappingProxyType(
     {
         "translate": TranslateProblem,
+        "summarize": SummarizeProblem,
         "classify": ClassifyProblem,
         "tag": TagProblem,
         "answer": AnswerProblem,

@@ -286,12 +286,13 @@ class Translate(Task):
                 loss = self.loss(model, batch, smoothing=0.0)["translation"]
                 total, count = total + float(loss.total), count + loss.count
         rows = used[spread(len(used), count=min(scored, len(used)))]
-        return Validation(total / count, self._scores(model, self.valid, rows) if len(rows) else {})
+        return Validation(total / count, self.scores(model, self.valid, rows) if len(rows) else {})
 
     def settle(self, model: nn.Module) -> dict[str, Content]:
         return {}
 
-    def _scores(self, model: Seq2Seq, table: PairTable, rows: NDArray[np.int64]) -> dict[str, float]:
+    def scores(self, model: Seq2Seq, table: PairTable, rows: NDArray[np.int64]) -> dict[str, float]:
+        """How good the model's own outputs for some rows are."""
         sources = [table.source(row, end=self.special.end).tolist() for row in rows]
         # A model that knows little yet would not end by itself.
         longest = int(table.lengths[rows, 1].max()) + ROOM
