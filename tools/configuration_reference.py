@@ -12,10 +12,10 @@ from typing import Any, Literal, NamedTuple, get_args, get_origin
 from pydantic import BaseModel
 from pydantic.fields import FieldInfo
 
-from weft.config import AnswerRun, ClassifyRun, LanguageRun, MaskedRun, TagRun, TranslateRun
+from weft.config import AnswerRun, ClassifyRun, LanguageRun, MaskedRun, SummarizeRun, TagRun, TranslateRun
 from weft.recipes import PRESETS
 
-RUNS = (TranslateRun, MaskedRun, ClassifyRun, TagRun, AnswerRun, LanguageRun)
+RUNS = (TranslateRun, SummarizeRun, MaskedRun, ClassifyRun, TagRun, AnswerRun, LanguageRun)
 PAGE = Path(__file__).resolve().parent.parent / "docs" / "reference" / "configuration.md"
 
 MEANING = {
