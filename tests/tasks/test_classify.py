@@ -16,6 +16,7 @@ import weft
 from weft.config import ClassifierConfig, ClassifyConfig, ModelConfig
 from weft.data.sources import Report
 from weft.errors import UserError
+from weft.models.ngrams import fit_ngrams
 from weft.tasks.classify import Scores, probabilities, score, targets_of
 from weft.tasks.labelled import Labelled, read_labelled
 from weft.tasks.reading import hold_out
@@ -204,6 +205,11 @@ def test_words_have_a_vote_that_can_be_turned_off(run: Path, reviews: Path, tmp_
     negative, positive = classifier.ngrams.score([text])[0]
     assert negative < -1 and positive > 1
     assert classifier.config.vote > 0
+    held_out = json.loads((run / "run.json").read_text())["hold_out"]
+    every = [line.split("\t")[1] for line in (reviews / "train.tsv").read_text().splitlines()[1:]]
+    assert held_out and len(classifier.ngrams.buckets) == len(
+        fit_ngrams(every, np.ones((400, 1), np.float32)).buckets
+    )
     told = []
     for ngrams in (True, False):
         out = tmp_path / str(ngrams)

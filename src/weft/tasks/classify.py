@@ -152,7 +152,8 @@ class Classify(Task):
         self.train, self.targets = self._encode(problem.train, tokenizer)
         self.valid, self.valid_targets = self._encode(problem.valid, tokenizer)
         self.weights = self._class_weights() if problem.run.classify.class_weights else None
-        self.ngrams = self._fit_ngrams() if problem.run.classify.ngrams and self._is_label else None
+        wanted = problem.run.classify.ngrams and self._is_label
+        self.ngrams = self._fit_ngrams(problem.train, self.targets) if wanted else None
         self.votes = self._vote()
 
     def _encode(self, examples: Sequence[Labelled], tokenizer: Tokenizer) -> tuple[list[Reading], Targets]:
@@ -163,13 +164,13 @@ class Classify(Task):
     def _is_label(self) -> bool:
         return self.described.kind != "number"
 
-    def _fit_ngrams(self) -> Ngrams:
+    def _fit_ngrams(self, examples: Sequence[Labelled], targets: Targets) -> Ngrams:
         single = self.described.kind == "single"
         eye = np.eye(len(self.described.labels), dtype=np.float32)
         return fit_ngrams(
-            [joined(each) for each in self.problem.train],
-            eye[self.targets] if single else self.targets,
-            importance=None if self.weights is None else self.weights.numpy()[self.targets],
+            [joined(each) for each in examples],
+            eye[targets] if single else targets,
+            importance=None if self.weights is None else self.weights.numpy()[targets],
         )
 
     def _vote(self) -> Tensor:
@@ -253,12 +254,17 @@ class Classify(Task):
 
     def settle(self, model: nn.Module) -> dict[str, Content]:
         """The linear model; its vote and the temperature of the sum are those with which the held-out labels are the
-        likeliest (Guo et al. 2017, section 4.2).
+        likeliest (Guo et al. 2017, section 4.2). With that decided, it learns from held-out texts that were drawn from the
+        training texts, too.
         """
         assert isinstance(model, Encoder)
-        config = self._settled(predict(model, self.valid))
+        config, ngrams = self._settled(predict(model, self.valid)), self.ngrams
+        if ngrams is not None and not self.problem.given:
+            every = [*self.problem.train, *self.problem.valid]
+            ngrams = self._fit_ngrams(every, np.concatenate([self.targets, self.valid_targets]))
+            config = config.model_copy(update={"ngrams": len(ngrams.buckets)})
         files: dict[str, Content] = {CONFIG: config.model_dump_json(indent=2).encode()}
-        return files if self.ngrams is None else {**files, NGRAMS: self.ngrams.save}
+        return files if ngrams is None else {**files, NGRAMS: ngrams.save}
 
     def _settled(self, logits: Tensor) -> ClassifierConfig:
         """The configuration for a network with these scores for the held-out texts (N, L)."""
