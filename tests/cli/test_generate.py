@@ -129,3 +129,39 @@ def test_wrong_calls_have_one_line(command: Callable[..., Ran], run: Path, tmp_p
     )
     assert str(tmp_path / "empty.txt") in told
     assert not (tmp_path / "x").exists()
+
+
+def test_a_text_is_held_to_what_is_asked(command: Callable[..., Ran], run: Path, tmp_path: Path) -> None:
+    pytest.importorskip("llguidance")
+    found = json.loads(command("generate", run, "--prompt", "The ", "--regex", "(cat|dog) sat", "--json").out)
+    assert found["text"] in ("cat sat", "dog sat") and found["ended"] == "end"
+    ran = command("generate", run, "--prompt", "The ", "--choice", "cat", "--choice", "fog")
+    assert ran.out in ("The cat\n", "The fog\n")
+    (schema := tmp_path / "schema.json").write_text('{"enum": ["hat"]}')
+    ran = command("generate", run, "--prompt", "T", "--schema", schema)
+    assert (ran.status, ran.err) == (
+        2,
+        "weft: error: no text meets the grammar\n",
+    )  # no quotation marks were learned
+    plain = command("generate", run, "--prompt", "The ", "--tokens", 6).out
+    assert (
+        command("generate", run, "--prompt", "The ", "--tokens", 6, "--bias", "f=60").out
+        == "The ffffff\n"
+        != plain
+    )
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        (["--bias", "dog"], "--bias dog: a word and a number, as in 'dog=-5'"),
+        (["--bias", "dog=nan"], "--bias dog=nan: a word and a number"),
+        (["--schema", "nowhere.json"], "nowhere.json: No such file or directory"),
+        (["--regex", "("], "the grammar cannot be read"),
+    ],
+)
+def test_what_cannot_be_asked(
+    command: Callable[..., Ran], run: Path, options: list[str], message: str
+) -> None:
+    ran = command("generate", run, *options)
+    assert ran.status == 2 and message in ran.err and len(ran.err.splitlines()) == 1

@@ -1,5 +1,7 @@
 """`weft generate`: a language model goes on with a text."""
 
+import json
+import math
 import sys
 from pathlib import Path
 from typing import Annotated
@@ -8,6 +10,7 @@ from cyclopts import App, Parameter
 
 from weft.cli.options import Device, Json, Precision
 from weft.cli.output import print_json, say
+from weft.errors import UserError
 
 __all__ = ["app"]
 
@@ -27,6 +30,17 @@ def generate(
     min_p: float | None = None,
     seed: int | None = None,
     beam: int | None = None,
+    schema: Annotated[
+        Path | None, Parameter(help="A file with a JSON schema that the text has to meet.")
+    ] = None,
+    regex: Annotated[str | None, Parameter(help="A regular expression that the text has to meet.")] = None,
+    choice: Annotated[
+        list[str] | None, Parameter(help="One of the texts to choose from. May be given more than once.")
+    ] = None,
+    bias: Annotated[
+        list[str] | None,
+        Parameter(help="A word and what is added to its score, as in 'dog=-5'. May be given more than once."),
+    ] = None,
     stop: Annotated[
         list[str] | None, Parameter(help="End where this is written. May be given more than once.")
     ] = None,
@@ -76,6 +90,10 @@ def generate(
         "beams": beam,
         "repetition_penalty": repetition_penalty,
         "no_repeat_ngram": no_repeat_ngram,
+        "schema": None if schema is None else read_schema(schema),
+        "regex": regex,
+        "choices": choice,
+        "bias": None if bias is None else dict(map(weighted, bias)),
     }
     given = {name: value for name, value in options.items() if value is not None}
     generator = load(run, task="language-model", device=device, precision=precision)
@@ -93,3 +111,27 @@ def generate(
         prompt, tokens=tokens, stop=stop or (), stream=write if streams else None, **given
     )
     say("" if streams else found.text)
+
+
+def weighted(text: str) -> tuple[str, float]:
+    """A word and its weight, from "word=weight"."""
+    word, equals, weight = text.rpartition("=")
+    try:
+        value = float(weight)
+    except ValueError:
+        value = math.nan
+    if not equals or not word or not math.isfinite(value):
+        raise UserError(f"--bias {text}: a word and a number, as in 'dog=-5'")
+    return word, value
+
+
+def read_schema(path: Path) -> str:
+    """The text of a JSON schema."""
+    try:
+        schema = path.read_text(encoding="utf-8")
+        json.loads(schema)
+    except OSError as error:
+        raise UserError(f"{path}: {error.strerror}") from error
+    except ValueError as error:
+        raise UserError(f"{path}: not JSON: {error}") from error
+    return schema

@@ -63,6 +63,12 @@ class Beams:
         """Every row's tokens, the start token included."""
         return self.tokens[:, :, : self.length + 1].flatten(0, 1)
 
+    def behind(self, prompts: Int[Tensor, "M P"] | None) -> Int[Tensor, "B T"]:
+        """Every row's tokens behind its sentence's prompt, or behind the start token where there are none."""
+        if prompts is None:
+            return self.sofar
+        return torch.cat([prompts.repeat_interleave(self.tokens.shape[1], 0), self.sofar[:, 1:]], dim=1)
+
     @property
     def last(self) -> Int[Tensor, "B 1"]:
         """Every row's last token."""

@@ -13,7 +13,7 @@ from weft.generate.forced import forced_candidates
 from weft.generate.highest import highest
 from weft.generate.hypothesis import Hypothesis
 from weft.generate.predictor import Predictor
-from weft.generate.processors import Processor, make_processors
+from weft.generate.processors import Processor, rules_of_length, rules_of_repetition
 from weft.generate.sampling import draw, truncate
 
 __all__ = ["search"]
@@ -30,6 +30,7 @@ def search(
     device: torch.device,
     together: int = 1,
     wanted: Bool[Tensor, " M"] | None = None,
+    prompts: Int[Tensor, "M P"] | None = None,
     uniforms: Float[Tensor, "M L"] | None = None,
     processors: Sequence[Processor] = (),
     tell: Callable[[int], None] | None = None,
@@ -37,20 +38,24 @@ def search(
     """Each sentence's hypotheses, the best first, of at most as many tokens as its limit says.
 
     Sentences that are over leave the predictor's batch, as long as a multiple of `together` stays; those that are not
-    `wanted` were never in it but to make up that number. What is forced needs one limit for all. `uniforms` are the
-    numbers in [0, 1) by which sampling draws each token; without them, nothing is drawn. `processors` come after the
-    configuration's own, and `tell` hears each token of the first row as it is chosen, the end token too.
+    `wanted` were never in it but to make up that number. What is forced needs one limit for all. What stands in
+    `prompts` counts as said where a rule forbids to repeat it. `uniforms` are the numbers in [0, 1) by which sampling draws
+    each token; without them, nothing is drawn. `processors` come after the configuration's own, and `tell` hears each token
+    of the first row as it is chosen, the end token too.
     """
     beams = Beams(config, special, limits=limits, device=device)
     if wanted is not None:
         beams.over = ~wanted
-    rules = [*make_processors(config, special, limit=max(limits), device=device), *processors]
+    repetition = rules_of_repetition(config, device=device)
+    rules = [*rules_of_length(config, special, limit=max(limits)), *processors]
     found: list[list[Hypothesis]] = [[] for _ in limits]
     numbers = torch.arange(len(limits), device=device)  # of the sentences in the batch
     while True:
         scores = predictor.predict(beams.last).float()
         if config.beams > 1 or config.forced:  # as in Hugging Face, whose other searches process logits
             scores = scores.log_softmax(-1)
+        for process in repetition:
+            scores = process(beams.behind(None if prompts is None else prompts[numbers]), scores)
         for process in rules:
             scores = process(beams.sofar, scores)
         if config.forced:

@@ -4,7 +4,7 @@ A rule may write into the scores that it is given, and returns them; -inf forbid
 """
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 
 import torch
@@ -16,22 +16,22 @@ from weft.generate.config import SearchConfig
 
 __all__ = [
     "Processor",
+    "add_bias",
     "ban_repeated_ngrams",
     "ban_words",
     "delay_end",
     "force_end",
-    "make_processors",
     "penalise_repetition",
     "renormalise",
+    "rules_of_length",
+    "rules_of_repetition",
 ]
 
 Processor = Callable[[Int[Tensor, "B T"], Float[Tensor, "B V"]], Float[Tensor, "B V"]]
 
 
-def make_processors(
-    config: SearchConfig, special: SpecialTokens, *, limit: int, device: torch.device
-) -> list[Processor]:
-    """The rules that a configuration asks for, in Hugging Face's order; `limit` is the maximum length."""
+def rules_of_repetition(config: SearchConfig, *, device: torch.device) -> list[Processor]:
+    """The rules on what stands before a token, a prompt included, in Hugging Face's order."""
     processors: list[Processor] = []
     if config.repetition_penalty != 1.0:
         processors.append(partial(penalise_repetition, penalty=config.repetition_penalty))
@@ -40,6 +40,12 @@ def make_processors(
     if config.banned:
         words = [torch.tensor(word, device=device) for word in config.banned]
         processors.append(partial(ban_words, words=words))
+    return processors
+
+
+def rules_of_length(config: SearchConfig, special: SpecialTokens, *, limit: int) -> list[Processor]:
+    """The rules on how much has been written; `limit` is the maximum length."""
+    processors: list[Processor] = []
     if config.min_length > 1:
         processors.append(partial(delay_end, length=config.min_length, end=special.end))
     if config.force_end:
@@ -80,6 +86,18 @@ def ban_words(
         if len(begun) <= tokens.shape[1]:
             rows = (tokens[:, tokens.shape[1] - len(begun) :] == begun).all(-1)
             scores[:, last].masked_fill_(rows, -math.inf)
+    return scores
+
+
+def add_bias(
+    tokens: Int[Tensor, "B T"], scores: Float[Tensor, "B V"], *, bias: Mapping[tuple[int, ...], float]
+) -> Float[Tensor, "B V"]:
+    """Each word, a sequence of tokens, scores so much more where its last token would complete it."""
+    for word, value in bias.items():
+        begun = torch.tensor(word[:-1], dtype=tokens.dtype, device=tokens.device)
+        if len(begun) <= tokens.shape[1]:
+            rows = (tokens[:, tokens.shape[1] - len(begun) :] == begun).all(-1)
+            scores[rows, word[-1]] += value
     return scores
 
 

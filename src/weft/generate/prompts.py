@@ -90,6 +90,7 @@ def _search(
         limits=limits,
         device=device,
         together=together,
+        prompts=tokens,
         wanted=torch.arange(len(filled), device=device) < len(batch),
         uniforms=make_uniforms(filled, config, limits=limits).to(device) if config.sample else None,
         processors=processors,

@@ -2,8 +2,10 @@
 
 import math
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any, NamedTuple, overload
 
 import torch
@@ -12,8 +14,8 @@ from torch import Tensor
 from weft.config import GeneratorConfig
 from weft.data.packing import FIELD
 from weft.errors import UserError
-from weft.generate import Hypothesis, SearchConfig, continue_prompts, stop_at
-from weft.generate.processors import Processor
+from weft.generate import Grammar, Hypothesis, SearchConfig, continue_prompts, stop_at
+from weft.generate.processors import Processor, add_bias
 from weft.models.decoder import Decoder
 from weft.models.transformer_xl import TransformerXL
 from weft.nn.inference import Precision
@@ -22,10 +24,12 @@ from weft.pipelines.texts import checked_texts
 from weft.tasks.perplexity import segment_losses, token_losses
 from weft.tasks.plain_text import encode_texts, lines_of, loses_line_ends, open_texts
 from weft.text.tokenizer import Tokenizer
+from weft.text.words import spellings
 
 __all__ = ["Generated", "Generator", "GeneratorEvaluation"]
 
 CONTEXT = 8  # tokens before others that tell how these are written
+EVEN: Mapping[str, float] = MappingProxyType({})
 SAMPLING = ("temperature", "top_k", "top_p", "min_p", "seed")
 
 
@@ -87,6 +91,10 @@ class Generator:
         *,
         tokens: int | None = None,
         stop: str | Sequence[str] = (),
+        schema: Mapping[str, Any] | str | None = None,
+        regex: str | None = None,
+        choices: Sequence[str] = (),
+        bias: Mapping[str, float] = EVEN,
         stream: Callable[[str], None] | None = None,
         nbest: int | None = None,
         **options: Any,
@@ -94,9 +102,11 @@ class Generator:
         """What follows a prompt, or each of a list, in its order: up to so many `tokens`; by default 100, or as
         many as the model takes.
 
-        `stop` strings end it. `options` are fields of SearchConfig; a temperature, `top_k`, `top_p`, `min_p` or `seed` asks
-        for sampling. `stream` hears the text of a single prompt piece by piece. With `nbest` there is a list for each
-        prompt, of so many texts.
+        `stop` strings end it. A JSON `schema`, a `regex` or a list of `choices` is what the text has to be: nothing
+        else can be written, and where it `ended` by the end token, it is whole. `bias` adds to the score of a word or
+        phrase, as it is written, where it would be completed: -10 all but forbids it. `options` are fields of
+        SearchConfig; a temperature, `top_k`, `top_p`, `min_p` or `seed` asks for sampling. `stream` hears the text of
+        a single prompt piece by piece. With `nbest` there is a list for each prompt, of so many texts.
         """
         texts = checked_texts(prompt)
         if stream is not None and (len(texts) != 1 or (nbest or 1) > 1 or options.get("beams", 1) != 1):
@@ -113,13 +123,14 @@ class Generator:
         stops = [stop] if isinstance(stop, str) else list(stop)
         if not all(stops):
             raise UserError("stop: an empty text would end everything at once")
+        grammar = Grammar.make(self.tokenizer, schema=schema, regex=regex, choices=choices)
         prompts = self._read(texts)
         writer = None if stream is None else _Writer(self._after(prompts[0]), stream, stops=stops)
         found = continue_prompts(
             self.model,
             prompts,
             search,
-            processors=self._ends(stops),
+            processors=[*self._biases(bias), *([] if grammar is None else [grammar]), *self._ends(stops)],
             tell=None if writer is None else writer.add,
         )
         if writer is not None:
@@ -243,6 +254,22 @@ class Generator:
         at_strings = [stop_at(holds_stop, last=last, end=end)] if stops else []
         at_tokens = [stop_at(lambda tokens: tokens[-1] in others, last=1, end=end)] if others else []
         return [*at_strings, *at_tokens]
+
+    def _biases(self, bias: Mapping[str, float]) -> list[Processor]:
+        """What words are worth beside what the model says of them."""
+        if not bias:
+            return []
+        spelled = {
+            spelling: float(value)
+            for word, value in bias.items()
+            for spelling in spellings(
+                word,
+                encode=self.tokenizer.encode,
+                start=self.config.model.special.start,
+                unknown=self.tokenizer.unk_id,
+            )
+        }
+        return [partial(add_bias, bias=spelled)]
 
     def _said(
         self, found: Hypothesis, *, after: Callable[[Sequence[int]], str], stops: Sequence[str]

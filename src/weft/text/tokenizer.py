@@ -131,7 +131,20 @@ class Tokenizer:
     @cached_property
     def fingerprint(self) -> str:
         """A hash of all that decides how text becomes ids."""
-        return hashlib.sha256(self._backend.to_str().encode()).hexdigest()
+        return hashlib.sha256(self.file.encode()).hexdigest()
+
+    @property
+    def file(self) -> str:
+        """What `tokenizer.json` holds."""
+        return self._backend.to_str()
+
+    @cached_property
+    def whole_pieces(self) -> list[bytes] | None:
+        """The bytes of each piece where they are characters, which follow each other in a text as they are; else None."""
+        decoder = json.loads(self.file)["decoder"]
+        if decoder is None or decoder["type"] != "Fuse":
+            return None
+        return [(self._backend.id_to_token(id_) or "").encode() for id_ in range(self.vocab_size)]
 
     def encode(self, texts: Sequence[str]) -> list[list[int]]:
         """The ids of each text, in parallel, without special tokens."""
