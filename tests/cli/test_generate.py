@@ -143,12 +143,9 @@ def test_a_text_is_held_to_what_is_asked(command: Callable[..., Ran], run: Path,
         2,
         "weft: error: no text meets the grammar\n",
     )  # no quotation marks were learned
-    plain = command("generate", run, "--prompt", "The ", "--tokens", 6).out
-    assert (
-        command("generate", run, "--prompt", "The ", "--tokens", 6, "--bias", "f=60").out
-        == "The ffffff\n"
-        != plain
-    )
+    words = ("generate", run, "--prompt", "The ", "--tokens", 6)
+    assert "fog" in command(*words).out
+    assert "fog" not in command(*words, "--bias", "fog=-60").out
 
 
 @pytest.mark.parametrize(
