@@ -41,6 +41,13 @@ def generate(
         list[str] | None,
         Parameter(help="A word and what is added to its score, as in 'dog=-5'. May be given more than once."),
     ] = None,
+    draft: Annotated[
+        Path | None,
+        Parameter(help="A smaller model of the same tokenizer, which guesses ahead: the same text, sooner."),
+    ] = None,
+    lookup: Annotated[
+        bool, Parameter(help="Guess ahead from what stands in the text already: the same text, sooner.")
+    ] = False,
     stop: Annotated[
         list[str] | None, Parameter(help="End where this is written. May be given more than once.")
     ] = None,
@@ -93,9 +100,12 @@ def generate(
         "schema": None if schema is None else read_schema(schema),
         "regex": regex,
         "choices": choice,
+        "lookup": lookup or None,
         "bias": None if bias is None else dict(map(weighted, bias)),
     }
     given = {name: value for name, value in options.items() if value is not None}
+    if draft is not None:
+        given["draft"] = load(draft, task="language-model", device=device, precision=precision)
     generator = load(run, task="language-model", device=device, precision=precision)
     if as_json:
         print_json(generator.generate(prompt, tokens=tokens, stop=stop or (), **given))

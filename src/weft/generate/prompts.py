@@ -14,6 +14,7 @@ from weft.generate.hypothesis import Hypothesis
 from weft.generate.loop import search
 from weft.generate.predictor import DecoderPredictor, Predictor, RecurrentPredictor
 from weft.generate.processors import Processor
+from weft.generate.speculative import Guess, SpeculativePredictor
 from weft.models.decoder import Decoder
 from weft.models.transformer_xl import TransformerXL
 
@@ -30,13 +31,15 @@ def continue_prompts(
     config: SearchConfig,
     *,
     processors: Sequence[Processor] = (),
+    guess: Callable[[], Guess] | None = None,
     tell: Callable[[int], None] | None = None,
 ) -> list[list[Hypothesis]]:
     """What may follow each prompt, the best first, up to `config.nbest` of it.
 
     `config.max_length` counts new tokens: without it there are 100, or as many as the model takes after the prompt.
-    Prompts of one length are read together, so that nothing is padded. A sampled output depends on the model, the prompt,
-    the configuration and its number among the `nbest` alone. `tell` hears the tokens of a single prompt one by one.
+    Prompts of one length are read together, so that nothing is padded. A sampled output depends on the model, the
+    prompt, the configuration and its number among the `nbest` alone. `guess` makes what guesses ahead, for each text
+    anew: the texts are the same, one at a time, in fewer steps. `tell` hears the tokens of a single prompt one by one.
     Raises UserError for a prompt that, with the tokens to be written, is longer than the model takes.
     """
     check_words(model.config, config)
@@ -48,10 +51,13 @@ def continue_prompts(
     for length, group in groupby(order, key=lambda number: len(prompts[number])):
         limit = config.max_length or int(min(TOKENS, room - length))
         rows = [(number, sample) for number in group for sample in range(samples)]
-        for start in range(0, len(rows), ROWS):
-            part = rows[start : start + ROWS]
+        together = ROWS if guess is None else 1
+        for start in range(0, len(rows), together):
+            part = rows[start : start + together]
             batch = [(prompts[number], sample) for number, sample in part]
-            results = _search(model, batch, config, limit=limit, processors=processors, tell=tell)
+            results = _search(
+                model, batch, config, limit=limit, processors=processors, guess=guess, tell=tell
+            )
             for (number, _), hypotheses in zip(part, results, strict=True):
                 found[number] += hypotheses
     return [sorted(hypotheses, key=lambda each: -each.score) for hypotheses in found]
@@ -75,6 +81,7 @@ def _search(
     *,
     limit: int,
     processors: Sequence[Processor],
+    guess: Callable[[], Guess] | None,
     tell: Callable[[int], None] | None,
 ) -> list[list[Hypothesis]]:
     """Hypotheses for prompts of one length, each with the number of its sample."""
@@ -84,7 +91,7 @@ def _search(
     tokens = torch.tensor([list(prompt) for prompt, _ in filled], device=device)
     limits = [limit] * len(filled)
     results = search(
-        _predictor(model, tokens, limit=limit),
+        _predictor(model, tokens, limit=limit, guess=guess),
         config,
         model.config.special,
         limits=limits,
@@ -99,9 +106,13 @@ def _search(
     return results[: len(batch)]
 
 
-def _predictor(model: Decoder | TransformerXL, prompts: Tensor, *, limit: int) -> Predictor:
+def _predictor(
+    model: Decoder | TransformerXL, prompts: Tensor, *, limit: int, guess: Callable[[], Guess] | None
+) -> Predictor:
     if isinstance(model, TransformerXL):
         return RecurrentPredictor(model, prompts)
+    if guess is not None:
+        return SpeculativePredictor(model, prompts, capacity=limit, guess=guess())
     return DecoderPredictor(model, prompts, capacity=limit)
 
 

@@ -63,6 +63,11 @@ class KVCache:
         """How many tokens are held."""
         return self.layers[0].length
 
+    def forget(self, length: int) -> None:
+        """Only the first `length` tokens were read."""
+        for layer in self.layers:
+            layer.length = length
+
     def reorder(self, rows: Int[Tensor, " R"]) -> None:
         for layer in self.layers:
             layer.reorder(rows)

@@ -16,6 +16,7 @@ from weft.data.packing import FIELD
 from weft.errors import UserError
 from weft.generate import Grammar, Hypothesis, SearchConfig, continue_prompts, stop_at
 from weft.generate.processors import Processor, add_bias
+from weft.generate.speculative import Draft, Guess, look_up
 from weft.models.decoder import Decoder
 from weft.models.transformer_xl import TransformerXL
 from weft.nn.inference import Precision
@@ -95,6 +96,8 @@ class Generator:
         regex: str | None = None,
         choices: Sequence[str] = (),
         bias: Mapping[str, float] = EVEN,
+        draft: "Generator | None" = None,
+        lookup: bool = False,
         stream: Callable[[str], None] | None = None,
         nbest: int | None = None,
         **options: Any,
@@ -104,9 +107,11 @@ class Generator:
 
         `stop` strings end it. A JSON `schema`, a `regex` or a list of `choices` is what the text has to be: nothing
         else can be written, and where it `ended` by the end token, it is whole. `bias` adds to the score of a word or
-        phrase, as it is written, where it would be completed: -10 all but forbids it. `options` are fields of
-        SearchConfig; a temperature, `top_k`, `top_p`, `min_p` or `seed` asks for sampling. `stream` hears the text of
-        a single prompt piece by piece. With `nbest` there is a list for each prompt, of so many texts.
+        phrase, as it is written, where it would be completed: -10 all but forbids it. With a `draft`, a smaller model
+        with the same tokenizer, or a `lookup` of what stands in the text already, tokens are guessed ahead and read
+        together: the same text in fewer steps. `options` are fields of SearchConfig; a temperature, `top_k`, `top_p`,
+        `min_p` or `seed` asks for sampling. `stream` hears the text of a single prompt piece by piece. With `nbest`
+        there is a list for each prompt, of so many texts.
         """
         texts = checked_texts(prompt)
         if stream is not None and (len(texts) != 1 or (nbest or 1) > 1 or options.get("beams", 1) != 1):
@@ -130,6 +135,7 @@ class Generator:
             self.model,
             prompts,
             search,
+            guess=self._guess(draft, lookup=lookup, beams=search.beams),
             processors=[*self._biases(bias), *([] if grammar is None else [grammar]), *self._ends(stops)],
             tell=None if writer is None else writer.add,
         )
@@ -254,6 +260,24 @@ class Generator:
         at_strings = [stop_at(holds_stop, last=last, end=end)] if stops else []
         at_tokens = [stop_at(lambda tokens: tokens[-1] in others, last=1, end=end)] if others else []
         return [*at_strings, *at_tokens]
+
+    def _guess(self, draft: "Generator | None", *, lookup: bool, beams: int) -> Callable[[], Guess] | None:
+        """What guesses ahead, where that is asked for."""
+        if draft is None and not lookup:
+            return None
+        if draft is not None and lookup:
+            raise UserError("draft and lookup: what comes next is guessed in one way")
+        if beams > 1 or isinstance(self.model, TransformerXL):
+            why = "beams" if beams > 1 else "a Transformer-XL"
+            raise UserError(f"draft and lookup do not suit {why}: leave them out")
+        if draft is None:
+            return lambda: look_up
+        model = draft.model
+        if isinstance(model, TransformerXL) or draft.tokenizer.fingerprint != self.tokenizer.fingerprint:
+            raise UserError(
+                "draft: another kind of model, or one with another tokenizer: its tokens mean something else"
+            )
+        return lambda: Draft(model, room=self.config.model.max_length)
 
     def _biases(self, bias: Mapping[str, float]) -> list[Processor]:
         """What words are worth beside what the model says of them."""
