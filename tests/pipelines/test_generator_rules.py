@@ -8,8 +8,8 @@ import pytest
 from tests.pipelines.test_generator import generator
 
 from weft.errors import UserError
-from weft.generate import Grammar
 from weft.pipelines.generator import Generator
+from weft.pipelines.grammar import Grammar
 from weft.text.training import Kind, train_tokenizer
 
 pytest.importorskip("llguidance")

@@ -53,7 +53,7 @@ def inspect(
     run
         The folder of a model.
     text
-        The text to read, quoted: to translate, to classify, to find names or an answer in.
+        The text to read, quoted: to translate, to classify, to find names or an answer in, or to read on from.
     """
     from weft.api import load
 

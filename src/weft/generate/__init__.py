@@ -2,14 +2,12 @@
 
 from weft.generate.batches import generate
 from weft.generate.config import SearchConfig
-from weft.generate.constrained import Grammar
 from weft.generate.hypothesis import Hypothesis
 from weft.generate.loop import search
 from weft.generate.predictor import Predictor
 from weft.generate.prompts import continue_prompts, stop_at
 
 __all__ = [
-    "Grammar",
     "Hypothesis",
     "Predictor",
     "SearchConfig",

@@ -3,7 +3,7 @@
 import re
 import unicodedata
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import NamedTuple
 
 import numpy as np
@@ -11,7 +11,16 @@ from jaxtyping import Float, Int
 
 from weft.inspect.maps import AttentionMaps
 
-__all__ = ["Group", "Habit", "Habits", "describe", "readable", "reading_group", "translation_groups"]
+__all__ = [
+    "Group",
+    "Habit",
+    "Habits",
+    "describe",
+    "readable",
+    "reading_group",
+    "translation_groups",
+    "writing_group",
+]
 
 # A habit is worth a word if it takes this share of the weight and this many times what an even spread would
 # give.
@@ -215,6 +224,15 @@ def translation_groups(
         causal=True,
     )
     return [cross, encoder, decoder]
+
+
+def writing_group(weights: Float[np.ndarray, "L H T T"], *, tokens: Sequence[str]) -> Group:
+    """The one kind of attention of a decoder that reads `tokens`."""
+    return replace(
+        reading_group(weights, tokens=tokens),
+        title="Back to what was read",
+        about="Self-attention: which tokens up to itself each token draws on.",
+    )
 
 
 def reading_group(weights: Float[np.ndarray, "L H T T"], *, tokens: Sequence[str]) -> Group:

@@ -9,11 +9,21 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor, nn
 
+from weft.models.decoder import Decoder
 from weft.models.encoder import Encoder
 from weft.models.seq2seq import Seq2Seq
+from weft.models.transformer_xl import TransformerXL
 from weft.nn import listen
 
-__all__ = ["AttentionMaps", "alignment", "as_row", "attention", "self_attention", "without_dropout"]
+__all__ = [
+    "AttentionMaps",
+    "alignment",
+    "as_row",
+    "attention",
+    "causal_attention",
+    "self_attention",
+    "without_dropout",
+]
 
 
 class AttentionMaps(NamedTuple):
@@ -62,6 +72,24 @@ def self_attention(
     return _gather(heard, "encoder.blocks.{}.attention.weights", layers=model.config.encoder_layers)
 
 
+@torch.inference_mode()
+def causal_attention(
+    model: Decoder | TransformerXL, ids: Sequence[int]
+) -> tuple[Float[np.ndarray, "L H T T"], Float[Tensor, "T V"]]:
+    """All attention weights while a decoder reads `ids`, of which there is one at least, and its scores for what follows
+    each: one ordinary forward pass, of a Transformer-XL one of a single segment.
+    """
+    if not ids:
+        raise ValueError("nothing to look at: no tokens")
+    with without_dropout(model), listen(model) as heard:
+        found = model(as_row(model, ids))
+    recurs = isinstance(model, TransformerXL)
+    states = found[0] if recurs else found
+    tap = "blocks.{}.attention.weights" if recurs else "decoder.blocks.{}.attention.weights"
+    weights = _gather(heard, tap, layers=model.config.decoder_layers)
+    return weights, model.logits(states[0]).float().cpu()
+
+
 def alignment(cross: Float[np.ndarray, "L H T S"], *, ignore: Collection[int] = ()) -> list[tuple[int, int]]:
     """For each target token the source token it most looks at, as (source, target) pairs, both from 0.
 
@@ -83,7 +111,7 @@ def alignment(cross: Float[np.ndarray, "L H T S"], *, ignore: Collection[int] = 
     return [(columns[column], row) for row, column in enumerate(best)]
 
 
-def as_row(model: Seq2Seq | Encoder, numbers: Sequence[int]) -> Int[Tensor, "1 T"]:
+def as_row(model: Seq2Seq | Encoder | Decoder | TransformerXL, numbers: Sequence[int]) -> Int[Tensor, "1 T"]:
     """Numbers, one for each token, as the only row of a batch on the model's device."""
     return torch.tensor([list(numbers)], device=model.device)
 

@@ -14,23 +14,26 @@ from torch import Tensor
 from weft.config import GeneratorConfig
 from weft.data.packing import FIELD
 from weft.errors import UserError
-from weft.generate import Grammar, Hypothesis, SearchConfig, continue_prompts, stop_at
+from weft.generate import Hypothesis, SearchConfig, continue_prompts, stop_at
 from weft.generate.processors import Processor, add_bias
 from weft.generate.speculative import Draft, Guess, look_up
+from weft.inspect import Inspected, Text, causal_attention, readable, write_page, writing_group
 from weft.models.decoder import Decoder
 from weft.models.transformer_xl import TransformerXL
 from weft.nn.inference import Precision
 from weft.overrides import validate
-from weft.pipelines.texts import checked_texts
+from weft.pipelines.grammar import Grammar
+from weft.pipelines.texts import checked_texts, kind_of
 from weft.tasks.perplexity import segment_losses, token_losses
 from weft.tasks.plain_text import encode_texts, lines_of, loses_line_ends, open_texts
 from weft.text.tokenizer import Tokenizer
 from weft.text.words import spellings
 
-__all__ = ["Generated", "Generator", "GeneratorEvaluation"]
+__all__ = ["Generated", "Generator", "GeneratorEvaluation", "Scored"]
 
 CONTEXT = 8  # tokens before others that tell how these are written
 EVEN: Mapping[str, float] = MappingProxyType({})
+RARE = 8  # tokens that are named on a page
 SAMPLING = ("temperature", "top_k", "top_p", "min_p", "seed")
 
 
@@ -44,6 +47,13 @@ class Generated(NamedTuple):
     tokens: list[str]
     logprobs: list[float]
     ended: str
+
+
+class Scored(NamedTuple):
+    """A text's pieces, and the natural logarithm of each one's probability; None for one with nothing before it."""
+
+    tokens: list[str]
+    logprobs: list[float | None]
 
 
 class GeneratorEvaluation(NamedTuple):
@@ -149,6 +159,58 @@ class Generator:
             first = [each[0] for each in answers]
             return first[0] if isinstance(prompt, str) else first
         return answers[0] if isinstance(prompt, str) else answers
+
+    def score(self, text: str | Sequence[str]) -> Any:
+        """How likely the model finds a text, or each of a list: the logarithm of each token's probability after those before
+        it. The first token's is None where nothing stands before it.
+        """
+        texts = checked_texts(text)
+        found = [self._scored(each) for each in texts]
+        return found[0] if isinstance(text, str) else found
+
+    def inspect(self, text: str, *, out: Path | str) -> Inspected:
+        """Read a text and write a page that shows all attention behind it, and which tokens the model did not expect."""
+        if not isinstance(text, str):
+            raise UserError(f"a text is wanted, not {kind_of(text)}")
+        if not text:
+            raise UserError("there is no text to look into")
+        ids = self._fitting(text)
+        weights, _ = causal_attention(self.model, ids)
+        scored = self._scored(text)
+        known = [
+            (token, value)
+            for token, value in zip(scored.tokens, scored.logprobs, strict=True)
+            if value is not None
+        ]
+        rare = sorted(known, key=lambda each: each[1])[:RARE]
+        said = ", ".join(f"{readable([token])[0]} ({math.exp(value):.1%})" for token, value in rare)
+        facts = {"tokens": f"{len(scored.tokens):,}"}
+        if known:
+            mean = sum(value for _, value in known) / len(known)
+            facts["perplexity"] = f"{_exp(-mean):.2f}"
+        groups = [writing_group(weights, tokens=self.tokenizer.tokens(ids))]
+        texts = [Text("Text", text), *([Text("Least expected", said)] if said else [])]
+        write_page(Path(out), groups, title="Reading on", texts=texts, facts=facts)
+        return Inspected(scored, f"Least expected: {said}" if said else "", "", (), None)
+
+    def _scored(self, text: str) -> Scored:
+        ids = self._fitting(text)
+        first = len(self.config.prefix)
+        with torch.inference_mode():
+            _, logits = causal_attention(self.model, ids)
+        values = logits.log_softmax(-1)[:-1].gather(1, torch.tensor(ids[1:])[:, None])[:, 0].tolist()
+        logprobs = [None, *values][first:] if first == 0 else values[first - 1 :]
+        return Scored(self.tokenizer.tokens(ids[first:]), logprobs)
+
+    def _fitting(self, text: str) -> list[int]:
+        """The ids of a text, which are as many as the model takes at once at the most."""
+        (ids,) = self._read([text])
+        room = self.config.model.max_length
+        if not isinstance(self.model, TransformerXL) and len(ids) > room:
+            raise UserError(
+                f"a text of {len(ids):,} tokens is more than the {room:,} the model takes at once"
+            )
+        return ids
 
     def evaluate(
         self,
