@@ -129,6 +129,8 @@ MEANING = {
     "language.length": "The tokens of a row.",
     "language.texts": "All texts as one stream, or apart: packed into rows in which none sees another.",
     "language.text_column": "The column of a table's text.",
+    "language.prompt_column": "The column of prompts, which are read and not learned to be written.",
+    "language.completion_column": "The column of what is to follow the prompts, which alone is learned.",
 }
 
 INTRODUCTION = """\

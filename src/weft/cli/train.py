@@ -256,6 +256,8 @@ def language_model(
     asked: Asked,
     tokenizer: Annotated[Literal["bpe", "words", "characters"] | None, Parameter(group=RECIPE)] = None,
     text_column: Annotated[str | None, Parameter(group=DATA)] = None,
+    prompt_column: Annotated[str | None, Parameter(group=DATA)] = None,
+    completion_column: Annotated[str | None, Parameter(group=DATA)] = None,
     from_checkpoint: Start = None,
 ) -> None:
     """Train a language model on plain text: it learns to go on with one.
@@ -268,12 +270,18 @@ def language_model(
         What the pieces are: byte-level BPE unless it is said, words, or characters.
     text_column
         The column of a table's text: "text" unless it is said.
+    prompt_column
+        The column of a table's prompts, which are read only.
+    completion_column
+        The column of what is to follow each prompt, which alone is learned.
     """
     asked.begin(
         "language-model",
         then=lambda run: f'Next: weft generate {run} --prompt "..." --temperature 0.8',
         tokenizer=tokenizer,
         text_column=text_column,
+        prompt_column=prompt_column,
+        completion_column=completion_column,
         from_checkpoint=from_checkpoint,
     )
 

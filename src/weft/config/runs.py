@@ -181,12 +181,21 @@ class LanguageConfig(Config):
     """Language modelling (Radford et al. 2019): texts are read in rows of `length` tokens.
 
     As one "stream", in which each text begins where the one before it ended; or "apart", packed into rows in which no
-    text sees another, which is for texts that are shorter than a row. A table's texts stand in `text_column`.
+    text sees another, which is for texts that are shorter than a row. A table's texts stand in `text_column`; or
+    its prompts in `prompt_column` and what is to follow them in `completion_column`, which alone is learned to be written.
     """
 
     length: int = Field(default=256, gt=1)
     texts: Literal["stream", "apart"] = "stream"
     text_column: str = "text"
+    prompt_column: str | None = None
+    completion_column: str | None = None
+
+    @model_validator(mode="after")
+    def _both_or_neither(self) -> Self:
+        if (self.prompt_column is None) != (self.completion_column is None):
+            raise ValueError("prompts and completions need both prompt_column and completion_column")
+        return self
 
 
 class LanguageRun(ReadingRun):

@@ -2,7 +2,6 @@
 
 import json
 from collections.abc import Callable, Sequence
-from functools import partial
 from itertools import chain, islice
 from pathlib import Path
 
@@ -11,15 +10,17 @@ from numpy.typing import NDArray
 
 from weft.config import GeneratorConfig, LanguageRun, ModelConfig, RunConfig
 from weft.data.packing import FIELD, Rows, around, find_documents, hold_out_tokens, pack
+from weft.data.sources import Sources, open_sources
 from weft.data.store import TokenStore, fingerprint
 from weft.data.streams import Stream
 from weft.errors import UserError
 from weft.models.decoder import Decoder
 from weft.models.transformer_xl import TransformerXL
+from weft.tasks.completions import Completions, keep_completions
 from weft.tasks.kept import keep_tokens
 from weft.tasks.next_token import Apart, LanguageModel, Streamed, Texts
 from weft.tasks.plain_text import OpenTexts, encode_texts, lines_of, loses_line_ends, open_texts
-from weft.tasks.reading import Beginning
+from weft.tasks.reading import Beginning, hold_out
 from weft.tasks.recurrent import RecurrentLanguageModel
 from weft.tasks.task import Problem
 from weft.text.tokenizer import Layout, Tokenizer
@@ -41,10 +42,10 @@ class LanguageProblem(Problem):
     def __init__(self, run: RunConfig) -> None:
         assert isinstance(run, LanguageRun)
         recurs = run.model.recurrence is not None
-        if recurs and run.language.texts != "stream":
+        if recurs and (run.language.texts != "stream" or run.language.prompt_column is not None):
             raise UserError(
-                f'language.texts = "{run.language.texts}": a Transformer-XL remembers from segment to segment, which is for '
-                'texts that are one stream: set it to "stream"'
+                "a Transformer-XL remembers from segment to segment, which is for texts that are one stream: set "
+                'language.texts to "stream", and name no prompts'
             )
         if recurs and run.train.smoothing:
             raise UserError("train.smoothing: a Transformer-XL is trained without: set it to 0")
@@ -60,16 +61,30 @@ class LanguageProblem(Problem):
             )
         self.run = run
         self.beginning = Beginning(run, architecture=self.architecture)
-        opened = partial(open_texts, columns=run.data.columns, text_column=run.language.text_column)
-        self.train = opened(run.data.train)
-        self.valid = opened(run.data.valid) if run.data.valid else None
+        self.train = self._open(run.data.train)
+        self.valid = self._open(run.data.valid) if run.data.valid else None
+
+    @property
+    def _pair(self) -> tuple[str, str] | None:
+        """The columns of prompts and of completions, where there are such."""
+        language = self.run.language
+        if language.prompt_column is None or language.completion_column is None:
+            return None
+        return language.prompt_column, language.completion_column
+
+    def _open(self, specs: Sequence[str]) -> OpenTexts | Sources:
+        columns = self.run.data.columns
+        if self._pair is not None:
+            return open_sources(specs, columns=columns, fields=self._pair)
+        return open_texts(specs, columns=columns, text_column=self.run.language.text_column)
 
     @property
     def about(self) -> str:
         return ", ".join(self.run.data.train)
 
     def make_tokenizer(self) -> Tokenizer:
-        lines = (example.fields[FIELD] for example in lines_of(self.train) if example.fields[FIELD])
+        examples = self.train if isinstance(self.train, Sources) else lines_of(self.train)
+        lines = (text for example in examples for text in example.fields.values() if text)
         first = next((line for line in lines if line.strip()), None)
         if first is None:
             raise UserError(f"{self.about}: not a single word to learn from")
@@ -79,12 +94,17 @@ class LanguageProblem(Problem):
     def make_task(
         self, folder: Path, *, tokenizer: Tokenizer, begun: bool, tell: Callable[[str], None]
     ) -> LanguageModel:
-        store, size = self._store(folder / "train", self.train, tokenizer, begun=begun)
+        def store_of(sources: OpenTexts | Sources, name: str) -> tuple[TokenStore, int]:
+            if isinstance(sources, Sources):
+                return keep_completions(folder / name, sources, tokenizer, begun=begun, tell=tell)
+            return self._store(folder / name, sources, tokenizer, begun=begun)
+
+        store, size = store_of(self.train, "train")
         if self.valid is None:
             train, valid = self._divided(store, tokenizer)
             predicted = train.predicted + valid.predicted
         else:
-            other, size = self._store(folder / "valid", self.valid, tokenizer, begun=begun)
+            other, size = store_of(self.valid, "valid")
             train, valid = self._whole(store, tokenizer), self._whole(other, tokenizer)
             predicted = valid.predicted
         for texts, names in ((train, self.run.data.train), (valid, self.run.data.valid)):
@@ -135,6 +155,10 @@ class LanguageProblem(Problem):
 
     def _divided(self, store: TokenStore, tokenizer: Tokenizer) -> tuple["Texts", Texts]:
         """What is learned from, and what is held out: the end of a stream, a row at the least, or some of the texts."""
+        if self._pair is not None:
+            parts = hold_out(range(len(store)), share=self.run.hold_out, seed=self.run.train.seed)
+            kept, drawn = (self._completions(store, rows, tokenizer) for rows in parts)
+            return kept, drawn
         size, length = int(store.lengths[FIELD].sum()), self.run.language.length
         tokens = max(1, int(self.run.hold_out * size))
         if self.run.language.texts == "stream":
@@ -148,7 +172,28 @@ class LanguageProblem(Problem):
         )
         return self._apart(store, documents, tokenizer), self._apart(store, held, tokenizer)
 
+    def _completions(self, store: TokenStore, rows: Sequence[int], tokenizer: Tokenizer) -> Completions:
+        assert self._pair is not None
+        return Completions(
+            store,
+            rows,
+            fields=self._pair,
+            prefix=self._prefix(tokenizer.bos_id),
+            end=tokenizer.eos_id,
+            length=self.run.language.length,
+        )
+
+    def _prefix(self, start: int) -> tuple[int, ...]:
+        """What stands before each text, where texts are apart: as the model has it that the run begins with."""
+        saved = self.beginning.saved
+        if self._pair is not None and saved is not None:
+            assert isinstance(saved.config, GeneratorConfig)
+            return saved.config.prefix
+        return (start,)
+
     def _whole(self, store: TokenStore, tokenizer: Tokenizer) -> Texts:
+        if self._pair is not None:
+            return self._completions(store, range(len(store)), tokenizer)
         if self.run.language.texts == "stream":
             size = int(store.lengths[FIELD].sum())
             return Streamed(Stream(store, begin=0, end=size, length=self.run.language.length))
@@ -162,11 +207,11 @@ class LanguageProblem(Problem):
         return Apart(Rows(store, packing, layout=layout))
 
     def describe(self, model: ModelConfig) -> GeneratorConfig:
-        apart = self.run.language.texts == "apart"
+        apart = self.run.language.texts == "apart" or self._pair is not None
         return GeneratorConfig(
             family=self.beginning.family,
             model=model,
-            prefix=(model.special.start,) if apart else (),
+            prefix=self._prefix(model.special.start) if apart else (),
             length=self.run.language.length,
         )
 

@@ -25,12 +25,15 @@ VALIDATION_TOKENS = 8192  # that are read together
 
 
 class Texts(Protocol):
-    """Rows of text, each of tokens that are read and the tokens that follow them; `predicted` tokens are in all."""
+    """Rows of text, each of tokens that are read and the tokens that follow them; `predicted` tokens are in all. So many
+    rows were `too_long`."""
 
     @property
     def lengths(self) -> NDArray[np.int64]: ...
     @property
     def predicted(self) -> int: ...
+    @property
+    def too_long(self) -> int: ...
     def __len__(self) -> int: ...
     def batch(self, numbers: NDArray[np.int64], *, shift: int) -> Batch: ...
     def place(self, number: int) -> str: ...
@@ -38,6 +41,8 @@ class Texts(Protocol):
 
 class Streamed:
     """Rows of one stream, in each of which every token but the last is read, and every one but the first predicted."""
+
+    too_long = 0
 
     def __init__(self, stream: Stream) -> None:
         self.stream = stream
@@ -56,6 +61,8 @@ class Streamed:
 
 class Apart:
     """Rows of several texts, in which none sees another."""
+
+    too_long = 0
 
     def __init__(self, rows: Rows) -> None:
         self.rows = rows
@@ -117,12 +124,12 @@ class LanguageModel(Task):
 
     def loss(self, model: nn.Module, batch: Batch) -> dict[str, Loss]:
         assert isinstance(model, Decoder)
-        documents = batch.get("documents")
+        documents, chosen = batch.get("documents"), batch.get("chosen")
         mask = None if documents is None else Mask(causal=True, segments=documents)
         states = model(batch["ids"], mask=mask, positions=batch.get("positions")).flatten(0, 1)
         return {
             "next": vocabulary_loss(
-                states if documents is None else states[batch["chosen"]],
+                states if chosen is None else states[chosen],
                 batch["labels"],
                 weight=model.output.weight,
                 bias=model.output.bias,
@@ -140,7 +147,12 @@ class LanguageModel(Task):
 
     @property
     def left_out(self) -> list[str]:
-        return []
+        sides = [("texts", self.train), ("held-out texts", self.valid)]
+        return [
+            f"{texts.too_long:,} {name} left out as longer than language.length"
+            for name, texts in sides
+            if texts.too_long
+        ]
 
     @property
     def held_out(self) -> int:
