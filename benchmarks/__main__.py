@@ -16,6 +16,7 @@ from benchmarks import (
     reading_quality,
     time_to_quality,
     training_throughput,
+    writing,
 )
 from benchmarks.report import Options, Row, print_rows, write_json
 from weft.errors import UserError, suggest
@@ -25,6 +26,7 @@ SHORT = {
     "decoding": decoding.run,
     "masked_throughput": masked_throughput.run,
     "reading": reading.run,
+    "writing": writing.run,
 }
 WITH_RUN = {"corpus_decoding": corpus_decoding.run}
 LONG = {"time_to_quality": time_to_quality.run, "reading_quality": reading_quality.run}

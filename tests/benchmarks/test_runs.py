@@ -15,10 +15,12 @@ pytest.importorskip("ctranslate2")
 from benchmarks import (
     corpus_decoding,
     decoding,
+    huggingface_decoder,
     huggingface_encoder,
     masked_throughput,
     reading,
     training_throughput,
+    writing,
 )
 from benchmarks.huggingface import Shape
 from benchmarks.multi30k import read_lines, write_made_up
@@ -66,6 +68,18 @@ def test_decoding(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     ]
     assert all(row.weft > 0 and row.peer_value > 0 for row in rows)
     assert "int8" in rows[0].peer_settings
+
+
+def test_writing(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    tiny = huggingface_decoder.Shape(65, width=16, heads=2, layers=1, length=64)
+    monkeypatch.setattr(writing, "NANO", tiny._replace(length=32))
+    monkeypatch.setattr(writing, "GPT2", tiny)
+    monkeypatch.setattr(writing, "MEASURED", 1)
+    monkeypatch.setattr(writing, "WRITTEN", 5)
+    rows = writing.run(Options(data=None, work=tmp_path))
+    assert [row.what for row in rows] == ["training, 1 core", "one stream, float32, 1 core"]
+    assert all(row.weft > 0 and row.peer_value > 0 for row in rows)
+    assert "Muon" in rows[0].weft_settings
 
 
 def test_masked_throughput(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
