@@ -20,9 +20,11 @@ from benchmarks.weft_training import describe
 from weft.config import DataConfig, LanguageConfig, LanguageRun, ModelConfig, TokenizerConfig, TrainConfig
 from weft.generate import SearchConfig, continue_prompts
 from weft.models.decoder import Decoder
+from weft.models.transformer_xl import TransformerXL
 from weft.nn.inference import Precision, choose_precision, convert
 from weft.recipes import preset
 from weft.tasks.language_model import LanguageProblem
+from weft.tasks.perplexity import segment_losses
 from weft.training.loop import Trainer
 from weft.training.report import Silent
 from weft.training.world import World
@@ -33,16 +35,19 @@ NANO = Shape(65, width=384, heads=6, layers=6, length=256)  # nanoGPT's, for Tin
 ROWS = 16  # of a batch
 GPT2 = Shape(50_257, width=768, heads=12, layers=12, length=1024)
 PROMPT, WRITTEN = 32, 32
+ATTENTION, SEGMENT = 800, 128  # Dai et al. 2019, section 4.3: what each token sees; and what is read at once
 MEASURED = 5
+XL: dict[str, int] = {}  # of the shape of Transformer-XL base, what is to be otherwise
 
 
 def run(options: Options) -> list[Row]:
-    """Rows for one core and for all: the medians over several rounds, the sides in turn."""
+    """Rows for one core and for all, the medians over several rounds, the sides in turn; and what a memory is worth."""
     rows: list[Row] = []
     for cores in sorted({1, len(os.sched_getaffinity(0))}):
         with on_cores(cores), TemporaryDirectory() as folder:
             rows += [_train(cores, Path(folder)), *_write(cores)]
-    return rows
+    with on_cores(1):
+        return [*rows, _remember()]
 
 
 def _train(cores: int, folder: Path) -> Row:
@@ -166,6 +171,34 @@ def _decoder(precision: Precision) -> Decoder:
 
 def _go_on(model: Decoder, prompt: list[int]) -> object:
     return continue_prompts(model, [prompt], SearchConfig(max_length=WRITTEN, min_length=WRITTEN))
+
+
+def _remember() -> Row:
+    """Transformer-XL base, but for its vocabulary: a text with its memory, and the same context for each token anew."""
+    design = preset("transformer-xl-base", architecture="decoder", task="language-model")["model"]
+    own = {"vocabulary": 1000, "adaptive": None, "recurrence": {"memory": ATTENTION - SEGMENT}, **XL}
+    torch.manual_seed(0)
+    model = TransformerXL(ModelConfig.model_validate({**design, **own})).eval()
+    ids = torch.randint(1000, (4 * ATTENTION + 1,), generator=torch.Generator().manual_seed(0))
+
+    @torch.inference_mode()
+    def slide() -> None:
+        for start in range(2):
+            model.logits(model(ids[None, start : start + ATTENTION])[0][:, -1])
+
+    remembered = seconds_of(partial(segment_losses, model, ids, length=SEGMENT), times=1) / (len(ids) - 1)
+    slid = seconds_of(slide, times=1) / 2
+    return Row(
+        benchmark="writing",
+        what="evaluation with a memory, 1 core",
+        work=f"{model.config.decoder_layers} layers of {model.config.width}, {ATTENTION} tokens of attention",
+        unit="tokens/s",
+        weft=1 / remembered,
+        weft_settings=f"segments of {SEGMENT}",
+        peer="the window slid by one token",
+        peer_value=1 / slid,
+        peer_settings="the same model without its memory",
+    )
 
 
 def _cores(count: int) -> str:

@@ -76,8 +76,15 @@ def test_writing(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setattr(writing, "GPT2", tiny)
     monkeypatch.setattr(writing, "MEASURED", 1)
     monkeypatch.setattr(writing, "WRITTEN", 5)
+    monkeypatch.setattr(writing, "ATTENTION", 40)
+    monkeypatch.setattr(writing, "SEGMENT", 8)
+    monkeypatch.setattr(writing, "XL", {"width": 16, "heads": 2, "feed_forward": 16, "decoder_layers": 1})
     rows = writing.run(Options(data=None, work=tmp_path))
-    assert [row.what for row in rows] == ["training, 1 core", "one stream, float32, 1 core"]
+    assert [row.what for row in rows] == [
+        "training, 1 core",
+        "one stream, float32, 1 core",
+        "evaluation with a memory, 1 core",
+    ]
     assert all(row.weft > 0 and row.peer_value > 0 for row in rows)
     assert "Muon" in rows[0].weft_settings
 
