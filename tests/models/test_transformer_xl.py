@@ -72,6 +72,33 @@ def test_segments_with_enough_memory_are_one_text(place: str, recurrence: dict[s
     torch.testing.assert_close(states, whole, atol=1e-5, rtol=1e-5)
 
 
+@pytest.mark.parametrize("place", ["before", "after"])
+@pytest.mark.parametrize(
+    "recurrence",
+    [
+        {"memory": 32},
+        {"memory": 6},
+        {"memory": 6, "same_length": True},
+        {"memory": 9, "clamp": 4},
+        {"memory": 1},
+    ],
+)
+def test_a_token_at_a_time_is_a_segment_of_one(place: str, recurrence: dict[str, Any]) -> None:
+    model, tokens = made(norm_place=place, recurrence=recurrence), ids(3, 24)
+    for begin in (1, 4, 10):
+        hidden, memory = model(tokens[:, :begin])
+        kept = model.keep(memory)
+        for place_ in range(begin, 24):
+            token = tokens[:, place_ : place_ + 1]
+            hidden, memory = model(token, memory)
+            found, kept = model.next(token, kept)
+            torch.testing.assert_close(found, hidden, atol=1e-5, rtol=1e-5)
+            if place_ == 12:
+                rows = torch.tensor([2, 0, 1])
+                kept, memory, tokens = kept.select(rows), memory.select(rows), tokens[rows]
+        assert kept.keys[0].shape[2] <= recurrence["memory"]
+
+
 def test_too_short_a_memory_is_not_enough_and_none_still_less() -> None:
     tokens = ids(2, 20)
     short = made(recurrence={"memory": 3})

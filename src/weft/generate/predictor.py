@@ -9,7 +9,7 @@ from torch import Tensor
 
 from weft.models.decoder import Decoder
 from weft.models.seq2seq import Seq2Seq
-from weft.models.transformer_xl import Memory, TransformerXL
+from weft.models.transformer_xl import Kept, Memory, TransformerXL
 
 __all__ = ["DecoderPredictor", "Predictor", "RecurrentPredictor", "Seq2SeqPredictor"]
 
@@ -89,20 +89,25 @@ class RecurrentPredictor:
 
     def __init__(self, model: TransformerXL, prompts: Int[Tensor, "M P"]) -> None:
         self.model = model
-        self.prompts: Int[Tensor, "M P"] | None = prompts
-        self.memory: Memory | None = None
+        self.prompts = prompts
+        self.kept: Kept | None = None
 
     def predict(self, tokens: Int[Tensor, "B T"]) -> Float[Tensor, "B V"]:
         """Read the prompts, which take the place of the first start tokens, segment by segment; then the new tokens."""
-        new, self.prompts = (tokens if self.prompts is None else self.prompts), None
-        for segment in torch.split(new, SEGMENT, dim=1):
-            hidden, self.memory = self.model(segment, self.memory)
+        if self.kept is None:
+            memory: Memory | None = None
+            for segment in torch.split(self.prompts, SEGMENT, dim=1):
+                hidden, memory = self.model(segment, memory)
+            assert memory is not None  # a prompt has a token at least
+            self.kept = self.model.keep(memory)
+        else:
+            hidden, self.kept = self.model.next(tokens, self.kept)
         return self.model.logits(hidden[:, -1])
 
     def reorder(self, rows: Int[Tensor, " R"]) -> None:
         """Move what is remembered."""
-        assert self.memory is not None
-        self.memory = self.memory.select(rows)
+        assert self.kept is not None
+        self.kept = self.kept.select(rows)
 
     def keep(self, sentences: Int[Tensor, " M"]) -> None:
         """Nothing is remembered by sentence."""

@@ -33,6 +33,21 @@ class Memory(NamedTuple):
         return Memory(tuple(layer[rows] for layer in self.layers))
 
 
+class Kept(NamedTuple):
+    """The same for texts that are written token by token: each layer's keys and values of the positions before, and what it
+    looks for at each distance.
+    """
+
+    keys: tuple[Float[Tensor, "B H M K"], ...]
+    values: tuple[Float[Tensor, "B H M K"], ...]
+    distances: tuple[Float[Tensor, "1 H S K"], ...]
+
+    def select(self, rows: Int[Tensor, " R"]) -> "Kept":
+        """What is kept of these rows, in this order."""
+        keys, values = (tuple(layer[rows] for layer in layers) for layers in self[:2])
+        return Kept(keys, values, self.distances)
+
+
 class TransformerXL(nn.Module):
     """Tokens and the memory of those before them to hidden states, and these to scores of the next token."""
 
@@ -64,8 +79,7 @@ class TransformerXL(nn.Module):
         remember = remember or self.recurrence.memory
         memory = memory or self.new_memory(len(ids))
         keys = memory.length + ids.shape[1]
-        distances = torch.arange(keys - 1, -1, -1, device=ids.device).clamp(max=self.recurrence.clamp or keys)
-        encoded = self.dropout(sinusoids(distances, width=self.config.width).to(memory.layers[0].dtype))
+        encoded = self._distances(keys, like=memory.layers[0])
         window = remember if self.recurrence.same_length else None
         mask = Mask(causal=True, window=window).build(ids.shape[1], keys, device=ids.device)
         x = self.dropout(self.embedding(ids))
@@ -74,6 +88,43 @@ class TransformerXL(nn.Module):
             kept.append(torch.cat([before, x.detach()], dim=1)[:, -remember:])
             x = block(x, before, distances=encoded, mask=mask)
         return self.dropout(x), Memory(tuple(kept))
+
+    def keep(self, memory: Memory) -> Kept:
+        """What `next` needs of a memory."""
+        distances = self._distances(self._seen, like=memory.layers[0])
+        first = max(0, memory.length - self._seen + 1)
+        blocks = self._blocks
+        pairs = [
+            block.attention.read(block.attention_residual.before(before[:, first:]))
+            for block, before in zip(blocks, memory.layers, strict=True)
+        ]
+        keys, values = zip(*pairs, strict=True)
+        return Kept(keys, values, tuple(block.attention.project(distances) for block in blocks))
+
+    def next(self, ids: Int[Tensor, "B 1"], kept: Kept) -> tuple[Float[Tensor, "B 1 D"], Kept]:
+        """As `forward` on a segment of one token, at the cost of that token alone."""
+        x = self.dropout(self.embedding(ids))
+        keys, values = [], []
+        for block, k, v, r in zip(self._blocks, kept.keys, kept.values, kept.distances, strict=True):
+            x, key, value = block.next(x, k, v, r)
+            keys.append(key[:, :, max(0, key.shape[2] - self._seen + 1) :])
+            values.append(value[:, :, max(0, value.shape[2] - self._seen + 1) :])
+        return self.dropout(x), Kept(tuple(keys), tuple(values), kept.distances)
+
+    @property
+    def _blocks(self) -> list["RecurrentBlock"]:
+        return [block for block in self.blocks if isinstance(block, RecurrentBlock)]
+
+    @property
+    def _seen(self) -> int:
+        """How many positions a token sees, itself included."""
+        return self.recurrence.memory + (not self.recurrence.same_length)
+
+    def _distances(self, count: int, *, like: Tensor) -> Float[Tensor, "S D"]:
+        """Those of so many positions, from the furthest to 0, encoded."""
+        every = torch.arange(count - 1, -1, -1, device=like.device).clamp(max=self.recurrence.clamp or count)
+        encoded: Tensor = self.dropout(sinusoids(every, width=self.config.width).to(like.dtype))
+        return encoded
 
     def new_memory(self, rows: int) -> Memory:
         """That of texts which have not begun."""
@@ -124,6 +175,26 @@ class RecurrentBlock(nn.Module):
         x = self.attention_residual(x, lambda y: self.attention(y, past, distances=distances, mask=mask))
         out: Tensor = self.feed_forward_residual(x, self.feed_forward)
         return out
+
+    def next(
+        self,
+        x: Float[Tensor, "B 1 D"],
+        keys: Float[Tensor, "B H M K"],
+        values: Float[Tensor, "B H M K"],
+        distances: Float[Tensor, "1 H S K"],
+    ) -> tuple[Float[Tensor, "B 1 D"], Float[Tensor, "B H N K"], Float[Tensor, "B H N K"]]:
+        """One more token, and the keys and values with its own."""
+        every = [keys, values]
+
+        def look(y: Tensor) -> Tensor:
+            every[:] = (
+                torch.cat([old, new], dim=2) for old, new in zip(every, self.attention.read(y), strict=True)
+            )
+            k, v = every
+            return self.attention.look(y, k, v, distances[:, :, distances.shape[2] - k.shape[2] :])
+
+        x = self.attention_residual(x, look)
+        return self.feed_forward_residual(x, self.feed_forward), *every
 
 
 def _biases(config: ModelConfig) -> tuple[nn.Parameter, nn.Parameter]:

@@ -65,9 +65,30 @@ class RelativeAttention(nn.Module):
         mask: Bool[Tensor, "1 1 #T S"] | None,
     ) -> Float[Tensor, "B T D"]:
         """Attend from `x` to `memory` and itself, of S tokens together; `distances` are encoded from S - 1 down to 0."""
-        both = torch.cat([memory, x], dim=1)  # (B, S, D)
-        q, k, v = self._split(self.query(x)), self._split(self.key(both)), self._split(self.value(both))
-        r = self._split(self.distance(distances)[None])  # (1, H, S, K)
+        k, v = self.read(torch.cat([memory, x], dim=1))
+        return self.look(x, k, v, self.project(distances), mask=mask)
+
+    def read(
+        self, states: Float[Tensor, "B S D"]
+    ) -> tuple[Float[Tensor, "B H S K"], Float[Tensor, "B H S K"]]:
+        """Their keys and values."""
+        return self._split(self.key(states)), self._split(self.value(states))
+
+    def project(self, distances: Float[Tensor, "S D"]) -> Float[Tensor, "1 H S K"]:
+        """What is looked for at each distance."""
+        return self._split(self.distance(distances)[None])
+
+    def look(
+        self,
+        x: Float[Tensor, "B T D"],
+        k: Float[Tensor, "B H S K"],
+        v: Float[Tensor, "B H S K"],
+        r: Float[Tensor, "1 H S K"],
+        *,
+        mask: Bool[Tensor, "1 1 #T S"] | None = None,
+    ) -> Float[Tensor, "B T D"]:
+        """Attend from `x`, the last T of S tokens, whose keys and values are there, and what is at the distances."""
+        q = self._split(self.query(x))
         far = by_distance((q + self.distance_bias[:, None]) @ r.mT) * self.head_width**-0.5
         mixed = attend(
             q + self.content_bias[:, None],
