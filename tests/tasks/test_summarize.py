@@ -188,6 +188,14 @@ def test_on_the_command_line(run: Path, notes: Path, tmp_path: Path, command: Ca
     ran = command("summarize", run, "--input", long)
     assert (ran.status, len(ran.out.splitlines())) == (0, 1)
     assert ran.err.startswith("weft: warning: 1 of 1 texts are longer than the")
+    page = tmp_path / "page.html"
+    ran = command("inspect", run, "Ben went away", "--out", page, "--beam", "2")
+    assert (ran.status, ran.err) == (0, "")
+    assert (
+        "Summary" in page.read_text() and weft.load(run).summarize("Ben went away", beams=2).text in ran.out
+    )
+    found = json.loads(command("inspect", run, "Ben went away", "--out", page, "--overwrite", "--json").out)
+    assert found["summary"]["text"] == weft.load(run).summarize("Ben went away").text
     found = json.loads(command("evaluate", run, "--data", notes / "dev.jsonl", "--json").out)
     assert found["rouge1"] > 80
 

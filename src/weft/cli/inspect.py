@@ -17,6 +17,7 @@ app = App(name="inspect")
 # What each task's pages can be asked beside a text, by the names that Python has for it.
 OF_TASK = {
     "translate": {"from_language": "--from", "to_language": "--to", "beams": "--beam"},
+    "summarize": {"beams": "--beam"},
     "classify": {"pair": "--pair", "label": "--label"},
     "tag": {"entity": "--entity"},
     "answer": {"question": "--question"},
@@ -53,7 +54,7 @@ def inspect(
     run
         The folder of a model.
     text
-        The text to read, quoted: to translate, to classify, to find names or an answer in, or to read on from.
+        The text to read, quoted: to translate, to summarize, to classify, to find names or an answer in, or to read on from.
     """
     from weft.api import load
 
@@ -75,7 +76,7 @@ def inspect(
     if as_json:
         print_json({"page": out, **report(found, task=task)})
     else:
-        said = found.text if task == "translate" else found.said
+        said = found.text if task in ("translate", "summarize") else found.said
         say(*filter(None, [said]), f"Attention: {out}")
 
 
@@ -95,6 +96,8 @@ def report(found: Any, *, task: str) -> dict[str, Any]:
     """What was found, for programs."""
     if task == "translate":
         return {"translation": found.as_dict()}
+    if task == "summarize":
+        return {"summary": found}
     sums = found.attribution
     if sums is None:
         return {"answer": found.answer}

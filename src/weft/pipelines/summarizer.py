@@ -11,10 +11,11 @@ from weft.config import SummarizeConfig, SummarizerConfig
 from weft.data.sources import Report
 from weft.errors import UserError
 from weft.generate import Hypothesis, SearchConfig, generate
+from weft.inspect import Text, attention, translation_groups, write_page
 from weft.models.seq2seq import Seq2Seq
 from weft.nn.inference import Precision
 from weft.overrides import validate
-from weft.pipelines.texts import checked_texts
+from weft.pipelines.texts import checked_texts, kind_of
 from weft.tasks.summarize import read_summarized, score
 from weft.text.tokenizer import Tokenizer
 
@@ -82,6 +83,28 @@ class Summarizer:
                 raise UserError(f"text {number}, counted from 0, is blank: there is nothing to summarize")
         answers = self._summaries(texts, whole=whole, search=search)
         return answers[0] if isinstance(text, str) else answers
+
+    def inspect(self, text: str, *, out: Path | str, beams: int | None = None) -> Summary:
+        """Summarize a text, which is read as a whole, and write a page that shows all attention behind it."""
+        if not isinstance(text, str):
+            raise UserError(f"a text is wanted, not {kind_of(text)}")
+        search = {} if beams is None else {"beams": beams}
+        answer = self.summarize(text, whole=True, **search)
+        (ids,) = self.tokenizer.encode([text])
+        source = [*ids, self.tokenizer.eos_id]
+        ((hypothesis, *_),) = generate(self.model, [source], self._search(search))
+        special = self.config.model.special
+        target = [*hypothesis.tokens, special.end]
+        (start,) = self.tokenizer.tokens([special.start])
+        groups = translation_groups(
+            attention(self.model, source, target_ids=target),
+            start=start,
+            source_tokens=self.tokenizer.tokens(source),
+            target_tokens=self.tokenizer.tokens(target),
+        )
+        texts = [Text("Text", text), Text("Summary", answer.text)]
+        write_page(Path(out), groups, title="Summary", texts=texts, facts={"score": f"{answer.score:.3f}"})
+        return answer
 
     def evaluate(
         self,
