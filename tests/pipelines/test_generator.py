@@ -193,7 +193,7 @@ def test_wrong_calls() -> None:
             it.generate(prompts, stream=print)
     with pytest.raises(UserError, match="temprature"):
         it.generate("a", temprature=1.0)
-    with pytest.raises(UserError, match="max_length"):
+    with pytest.raises(UserError, match="from 1 to 1,000,000 can be written"):
         it.generate("a", tokens=0)
     with pytest.raises(UserError, match="beams and seed: a text is either searched for or drawn"):
         it.generate("a", beams=2, seed=1)

@@ -88,6 +88,38 @@ def test_a_grammar_that_cannot_be_met(options: dict[str, Any], message: str) -> 
         spelling("characters").generate("", tokens=5, **options)
 
 
+@pytest.mark.parametrize("tokens", [0, 10**9])
+def test_so_many_tokens_are_not_written(tokens: int) -> None:
+    with pytest.raises(UserError, match="from 1 to 1,000,000 can be written"):
+        generator().generate("The", tokens=tokens)
+
+
+def test_an_end_that_stands_for_all_else_may_still_be_written() -> None:
+    """As GPT-2's does: what begins, fills up and is unknown is the end token there, too."""
+    it = spelling()
+    tokenizer = it.tokenizer
+    vars(tokenizer).update(pad_id=tokenizer.eos_id, bos_id=tokenizer.eos_id, unk_id=tokenizer.eos_id)
+    found = it.generate("dog", tokens=30, choices=["old", "big"])
+    assert (found.text in ("old", "big"), found.ended) == (True, "end")
+
+
+@pytest.mark.parametrize("weight", [1e39, float("nan"), -1e5])
+def test_no_word_is_worth_more_than_all(weight: float) -> None:
+    with pytest.raises(UserError, match='of "The": from -10,000 to 10,000'):
+        generator("words").generate("The", tokens=3, bias={"The": weight})
+
+
+def test_what_is_said_goes_before_what_the_model_wants() -> None:
+    it, told = generator(), list[str]()
+    wanted = {"beams": 3, "max_length": 3, "nbest": 2}
+    it.config = it.config.model_copy(update={"generation": wanted})
+    assert len(it.generate("The").tokens) == 3
+    found = it.generate("The", tokens=9, stream=told.append)
+    assert len(found.tokens) == 9
+    assert told == [found.text]  # with beams, at once
+    assert len(it.generate("The", nbest=1)) == 1
+
+
 def test_words_spell_no_text_by_themselves() -> None:
     with pytest.raises(UserError, match="do not spell a text by themselves"):
         Grammar.make(generator("words").tokenizer, regex="a")

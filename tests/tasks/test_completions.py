@@ -52,9 +52,9 @@ def orders(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def test_the_completion_alone_is_labelled(orders: Path, tmp_path: Path) -> None:
     tokenizer = train_tokenizer(["abcdxyz?. "] * 9, kind="characters", exact=True)
     sources = open_sources([str(orders)], fields=["ask", "say"])
-    store, size = keep_completions(tmp_path / "store", sources, tokenizer, begun=False, tell=lambda _: None)
-    assert size == 200 * 5
-    rows = Completions(store, range(200), fields=("ask", "say"), prefix=[1], end=2, length=13)
+    store, sizes = keep_completions(tmp_path / "store", sources, tokenizer, begun=False, tell=lambda _: None)
+    assert sizes.tolist() == [5] * 200
+    rows = Completions(store, range(200), fields=("ask", "say"), prefix=[1], end=2, length=13, sizes=sizes)
     assert 0 < rows.too_long == 200 - len(rows)
     batch = rows.batch(np.array([0, 5, 2]), shift=0)
     width = batch["ids"].shape[1]
@@ -69,7 +69,7 @@ def test_the_completion_alone_is_labelled(orders: Path, tmp_path: Path) -> None:
         assert (batch["chosen"][own] % width).tolist() == list(
             range(len(prompt), len(prompt) + len(completion) + 1)
         )
-    assert rows.predicted == len(rows) * 6
+    assert (rows.predicted, rows.size) == (len(rows) * 6, len(rows) * 5)
 
 
 def test_the_loss_is_that_of_each_pair_alone(orders: Path, tmp_path: Path) -> None:

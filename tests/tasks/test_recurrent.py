@@ -44,8 +44,13 @@ def train(book: Path, out: Path, **options: Any) -> None:
 def test_lanes_follow_each_other() -> None:
     lanes = Lanes(10, count=3)
     steps = [lanes.batch(step).tolist() for step in range(7)]
-    assert steps == [[0, 3, 6], [1, 4, 7], [2, 5, 8]] * 2 + [[0, 3, 6]]
+    assert steps == [[0, 3, 6], [1, 4, 7], [2, 5, 8], [3, 6, 9], [0, 3, 6], [1, 4, 7], [2, 5, 8]]
     assert Lanes(2, count=5).batch(1).tolist() == [0, 1]
+    for rows in range(1, 40):
+        for count in range(1, 9):
+            lanes = Lanes(rows, count=count)
+            read = {int(row) for step in range(lanes.length) for row in lanes.batch(step)}
+            assert read == set(range(rows))
 
 
 def test_it_learns_and_writes_on(book: Path, tmp_path: Path) -> None:

@@ -111,16 +111,19 @@ def generate(
         print_json(generator.generate(prompt, tokens=tokens, stop=stop or (), **given))
         return
 
-    def write(text: str) -> None:
-        sys.stdout.write(text)
-        sys.stdout.flush()
+    before = [prompt]  # which comes with the first piece: what cannot be written shows nothing
 
-    write(prompt)
+    def write(text: str) -> None:
+        for part in (*before, text):
+            sys.stdout.write(part)
+        sys.stdout.flush()
+        before.clear()
+
     streams = beam in (None, 1)
     found = generator.generate(
         prompt, tokens=tokens, stop=stop or (), stream=write if streams else None, **given
     )
-    say("" if streams else found.text)
+    say("".join([*before, "" if streams else found.text]))
 
 
 def weighted(text: str) -> tuple[str, float]:
@@ -142,6 +145,6 @@ def read_schema(path: Path) -> str:
         json.loads(schema)
     except OSError as error:
         raise UserError(f"{path}: {error.strerror}") from error
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise UserError(f"{path}: not JSON: {error}") from error
     return schema

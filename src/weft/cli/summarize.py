@@ -1,5 +1,6 @@
 """`weft summarize`: a text, a file with one, or a table of texts."""
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -85,7 +86,9 @@ def summarize(
     config = read_config(run)
     if not isinstance(config, SummarizerConfig):
         raise UserError(f"{run}: a model for the task {config.task}, where one for summarize is needed")
-    texts = [text] if text is not None else read(input, source or config.source.source)
+    if text is not None and source is not None:
+        raise UserError("--source names a column, and a text has none: leave it out")
+    texts = [text] if text is not None else read(input, source or config.source.source, config.columns)
     summarizer = load(run, device=device, precision=precision)
     options = {
         "beams": beam,
@@ -96,10 +99,12 @@ def summarize(
     }
     given = {name: value for name, value in options.items() if value is not None}
     several = 0
+    if whole:
+        summarizer.check(texts)
     with open_output(output) as out:
         for start in range(0, len(texts), BLOCK):
             block = texts[start : start + BLOCK]
-            for each, found in zip(block, summarizer.summarize(block, whole=whole, **given), strict=True):
+            for each, found in zip(block, summarizer.summarize(block, **given), strict=True):
                 several += found.parts > 1
                 out.write(line_of(each, found, as_json=as_json))
             out.flush()
@@ -119,14 +124,16 @@ def line_of(text: str, found: "Summary", *, as_json: bool) -> str:
     return one_line(found.text) + "\n"
 
 
-def read(path: Path | None, column: str) -> list[str]:
+def read(path: Path | None, column: str, columns: Sequence[str] | None) -> list[str]:
     """The one text of a file or of standard input, or those in a table's column; a UserError names one that is blank."""
     from weft.data.files import File, StandardInput
     from weft.data.formats import FORMATS
     from weft.data.sources import open_sources
 
     if path is not None and File(str(path)).suffix in FORMATS:
-        examples = list(open_sources([str(path)], fields=[column]))
+        # Columns that were named in training are those of a table without a header, which has the same.
+        named = columns if File(str(path)).suffix in (".tsv", ".csv") else None
+        examples = list(open_sources([str(path)], columns=named, fields=[column]))
         for example in examples:
             if not example.fields[column].strip():
                 raise UserError(f"{example.path}:{example.line}: no text in {column}")

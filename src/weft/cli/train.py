@@ -119,7 +119,7 @@ Start = Annotated[
     Parameter(
         name="--from-checkpoint",
         group=RECIPE,
-        help="The folder of an encoder to begin with, weft's or Hugging Face's, in place of a preset.",
+        help="The folder of an encoder, or of a decoder, to begin with, weft's or Hugging Face's, in place of a preset.",
     ),
 ]
 

@@ -29,16 +29,19 @@ class Batches(Protocol):
 
 
 class Lanes:
-    """Rows that follow each other, cut into lanes that are read side by side: a step has the next row of each.
+    """Rows that follow each other, in lanes of equal length that are read side by side: a step has the next row of each.
+
+    Every row is in a lane; where the rows cannot be shared out evenly, some are in two.
 
     >>> lanes = Lanes(7, count=2)
-    >>> [lanes.batch(step).tolist() for step in range(4)]
-    [[0, 3], [1, 4], [2, 5], [0, 3]]
+    >>> [lanes.batch(step).tolist() for step in range(5)]
+    [[0, 3], [1, 4], [2, 5], [3, 6], [0, 3]]
     """
 
     def __init__(self, rows: int, *, count: int) -> None:
-        self.length = max(1, rows // count)  # of a lane; the rows that are over are left out
-        self.starts: Rows = np.arange(min(count, rows)) * self.length
+        count = min(count, rows)
+        self.length = -(-rows // count)
+        self.starts: Rows = np.linspace(0, rows - self.length, count).round().astype(np.int64)
 
     def batch(self, step: int) -> Rows:
         """The indices of the rows of one step, counted from 0 over all epochs."""

@@ -54,7 +54,8 @@ def generate(
 
 def check_words(model: ModelConfig, config: SearchConfig) -> None:
     """Raise UserError for what the model cannot do."""
-    if config.max_length is not None and config.max_length > model.max_length:
+    bounded = model.recurrence is None
+    if bounded and config.max_length is not None and config.max_length > model.max_length:
         raise UserError(
             f"max_length {config.max_length} is more than the {model.max_length} tokens the model takes"
         )

@@ -33,6 +33,8 @@ __all__ = ["Generated", "Generator", "GeneratorEvaluation", "Scored"]
 
 CONTEXT = 8  # tokens before others that tell how these are written
 EVEN: Mapping[str, float] = MappingProxyType({})
+MOST = 1_000_000  # tokens that are written in one go
+HEAVIEST = 10_000.0  # what a word may be worth beside what the model says
 RARE = 8  # tokens that are named on a page
 SAMPLING = ("temperature", "top_k", "top_p", "min_p", "seed")
 
@@ -126,21 +128,28 @@ class Generator:
         texts = checked_texts(prompt)
         if stream is not None and (len(texts) != 1 or (nbest or 1) > 1 or options.get("beams", 1) != 1):
             raise UserError("stream: one prompt and one text at a time, without beams")
+        if tokens is not None and not 0 < tokens <= MOST:
+            raise UserError(f"{tokens:,} tokens: from 1 to {MOST:,} can be written")
         drawn = [name for name in SAMPLING if options.get(name) is not None]
         if drawn and options.get("beams", 1) != 1:
             raise UserError(
                 f"beams and {drawn[0]}: a text is either searched for or drawn, leave out one of the two"
             )
-        asked = {"sample": bool(drawn), **options, "nbest": nbest or 1, "max_length": tokens}
+        asked = {"sample": True, **options} if drawn else dict(options)
+        said = {"nbest": nbest, "max_length": tokens}
+        asked |= {name: value for name, value in said.items() if value is not None}
         # What the model wants set is for a way of writing that it names: another that is asked for begins afresh.
         wanted = {} if drawn or options else self.config.generation
-        search = validate(SearchConfig, {**asked, **wanted})
+        search = validate(SearchConfig, {**wanted, **asked})
         stops = [stop] if isinstance(stop, str) else list(stop)
         if not all(stops):
             raise UserError("stop: an empty text would end everything at once")
         grammar = Grammar.make(self.tokenizer, schema=schema, regex=regex, choices=choices)
         prompts = self._read(texts)
-        writer = None if stream is None else _Writer(self._after(prompts[0]), stream, stops=stops)
+        at_once = stream is not None and search.beams > 1  # as the model's own settings may ask for
+        writer = None
+        if stream is not None and not at_once:
+            writer = _Writer(self._after(prompts[0]), stream, stops=stops)
         found = continue_prompts(
             self.model,
             prompts,
@@ -155,6 +164,8 @@ class Generator:
             [self._said(each, after=self._after(prompt), stops=stops) for each in hypotheses]
             for prompt, hypotheses in zip(prompts, found, strict=True)
         ]
+        if stream is not None and at_once:
+            stream(answers[0][0].text)
         if nbest is None:
             first = [each[0] for each in answers]
             return first[0] if isinstance(prompt, str) else first
@@ -237,14 +248,14 @@ class Generator:
             for each in lines_of(open_texts(specs, columns=columns, text_column=text_column))
         ]
         begin, total, count = time.monotonic(), 0.0, 0
-        for ids in self._texts(lines):
+        for ids in filter(lambda ids: len(ids) > 1, self._texts(lines)):
             losses = losses_of(torch.tensor(ids))
             total, count = total + float(losses.double().sum()), count + len(losses)
-        if not count:
+        size = sum(len(line.encode()) for line in lines)
+        if not count or not size:
             raise UserError(
                 f"{', '.join(specs)}: not two tokens, of which one could be predicted from the other"
             )
-        size = sum(len(line.encode()) for line in lines)
         words = sum(len(line.split()) + line.count("\n") for line in lines)
         return GeneratorEvaluation(
             loss=total / count,
@@ -345,6 +356,9 @@ class Generator:
         """What words are worth beside what the model says of them."""
         if not bias:
             return []
+        for word, value in bias.items():
+            if not abs(value) <= HEAVIEST:
+                raise UserError(f'bias {value:g} of "{word}": from -{HEAVIEST:,.0f} to {HEAVIEST:,.0f}')
         spelled = {
             spelling: float(value)
             for word, value in bias.items()

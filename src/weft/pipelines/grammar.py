@@ -25,14 +25,15 @@ class Grammar:
         from llguidance import LLMatcher
 
         self.end = tokenizer.eos_id
-        self.never = [tokenizer.pad_id, tokenizer.bos_id, tokenizer.unk_id]
+        unwritten = {tokenizer.pad_id, tokenizer.bos_id, tokenizer.unk_id}
+        self.never = sorted(unwritten - {self.end})  # in some models the end stands for all of these
         spelled = _spelled(tokenizer)
         if error := LLMatcher.validate_grammar(grammar, spelled):
             raise UserError(f"the grammar cannot be read: {' '.join(error.split())}")
-        begin = LLMatcher(spelled, grammar)
+        begin = LLMatcher(spelled, grammar, log_level=0)
         self.matchers: dict[tuple[int, ...], Any] = {(): begin}
-        if begin.is_error() or not self._allowed(begin).any():
-            raise UserError(f"no text meets the grammar{': ' if begin.is_error() else ''}{begin.get_error()}")
+        if not self._allowed(begin).any():
+            raise UserError("no text meets the grammar")
 
     @classmethod
     def make(
@@ -44,9 +45,8 @@ class Grammar:
         choices: Sequence[str] = (),
     ) -> "Grammar | None":
         """The grammar of the one that is given; None where none is."""
-        given = [
-            name for name, value in (("schema", schema), ("regex", regex), ("choices", choices)) if value
-        ]
+        every = {"schema": schema, "regex": regex, "choices": choices or None}
+        given = [name for name, value in every.items() if value is not None]
         if not given:
             return None
         if len(given) > 1:
@@ -57,7 +57,7 @@ class Grammar:
             raise UserError(
                 f"{given[0]}: texts are held to it by the llguidance library: pip install llguidance"
             ) from error
-        if schema:
+        if schema is not None:
             written = schema if isinstance(schema, str) else json.dumps(schema)
             compact: Any = {
                 "whitespace_flexible": False
@@ -66,7 +66,7 @@ class Grammar:
                 return cls(tokenizer, LLMatcher.grammar_from_json_schema(written, overrides=compact))
             except ValueError as error:
                 raise UserError(f"schema: not a JSON schema ({' '.join(str(error).split())})") from error
-        if regex:
+        if regex is not None:
             return cls(tokenizer, LLMatcher.grammar_from_regex(regex))
         texts = " | ".join(json.dumps(choice, ensure_ascii=False) for choice in choices)
         return cls(tokenizer, LLMatcher.grammar_from_lark(f"start: {texts}"))
@@ -76,8 +76,9 @@ class Grammar:
         written = [tuple(row) for row in tokens[:, 1:].tolist()]
         self.matchers = {row: self._after(row) for row in dict.fromkeys([(), *written])}
         for number, row in enumerate(written):
-            if self.end not in row:
-                allowed = self._allowed(self.matchers[row])[: scores.shape[1]]
+            matcher = self.matchers[row]
+            if self.end not in row and matcher is not None:
+                allowed = self._allowed(matcher)[: scores.shape[1]]
                 scores[number, len(allowed) :] = -torch.inf
                 scores[number, : len(allowed)].masked_fill_(~allowed.to(scores.device), -torch.inf)
         return scores
@@ -85,20 +86,27 @@ class Grammar:
     def _allowed(self, matcher: Any) -> Bool[Tensor, " V"]:
         """What may follow; what stands for nothing that can be written never does."""
         allowed = torch.frombuffer(bytearray(matcher.compute_logit_bias()), dtype=torch.uint8) > 0
+        if matcher.is_error():
+            raise UserError(
+                f"the grammar is too large to be followed: {' '.join(matcher.get_error().split())}"
+            )
         allowed[self.never] = False
         return allowed
 
     def _after(self, tokens: tuple[int, ...]) -> Any:
-        """The state after these tokens, of which all but the last were seen one step before, or none at all."""
+        """The state after these tokens, of which all but the last were seen one step before, or none at all; None after
+        what no text of the grammar begins with, as in a beam that is dead.
+        """
         if tokens in self.matchers:
             return self.matchers[tokens]
         known = next(
             size for size in range(len(tokens) - 1, -1, -1) if tokens[:size] in self.matchers or not size
         )
-        matcher = self.matchers[tokens[:known]].deep_copy()
+        before = self.matchers[tokens[:known]]
+        matcher = None if before is None else before.deep_copy()
         for token in tokens[known:]:
-            if token != self.end:
-                matcher.consume_token(token)
+            if matcher is not None and token != self.end and not matcher.consume_token(token):
+                matcher = None
         return matcher
 
 

@@ -16,7 +16,7 @@ from weft.models.seq2seq import Seq2Seq
 from weft.nn.inference import Precision
 from weft.overrides import validate
 from weft.pipelines.texts import checked_texts, kind_of
-from weft.tasks.summarize import read_summarized, score
+from weft.tasks.summarize import need_rouge, read_summarized, score
 from weft.text.tokenizer import Tokenizer
 
 __all__ = ["Summarizer", "SummarizerEvaluation", "Summary"]
@@ -122,6 +122,7 @@ class Summarizer:
         given = {"source": source, "target": None if target is None else list(target)}
         fields = self.config.source.model_dump() | {k: v for k, v in given.items() if v is not None}
         specs = [str(data)] if isinstance(data, str | Path) else [str(each) for each in data]
+        need_rouge()
         report = Report()
         known = read_summarized(
             specs,
@@ -146,16 +147,22 @@ class Summarizer:
 
     def _summaries(self, texts: Sequence[str], *, whole: bool, search: dict[str, Any]) -> list[Summary]:
         room = self.config.length - 1  # for the end token
+        if whole:
+            self.check(texts)
         parts = [self._parts(ids, room=room) for ids in self.tokenizer.encode(texts)]
-        for number, each in enumerate(parts):
-            if whole and len(each) > 1:
-                raise UserError(
-                    f"text {number}, counted from 0, has {sum(map(len, each)):,} tokens, more than the {room:,} that the "
-                    "model reads at once"
-                )
         sources = [[*part, self.tokenizer.eos_id] for each in parts for part in each]
         found = iter(generate(self.model, sources, self._search(search)))
         return [self._joined([next(found)[0] for _ in each]) for each in parts]
+
+    def check(self, texts: Sequence[str]) -> None:
+        """Raise UserError for a text that is longer than those that the model learned from."""
+        room = self.config.length - 1
+        for number, ids in enumerate(self.tokenizer.encode(texts)):
+            if len(ids) > room:
+                raise UserError(
+                    f"text {number}, counted from 0, has {len(ids):,} tokens, more than the {room:,} that the model reads "
+                    "at once"
+                )
 
     def _parts(self, ids: list[int], *, room: int) -> list[list[int]]:
         """As few parts as will do, all about as long."""

@@ -1,6 +1,5 @@
 """Prompts and what is to follow them: a language model learns to write the second, and only reads the first."""
 
-import json
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
@@ -18,14 +17,15 @@ from weft.text.tokenizer import Tokenizer
 
 __all__ = ["Completions", "keep_completions"]
 
-BYTES = "bytes.json"
+BYTES = "bytes"
 
 
 class Completions:
     """Rows of a prompt and its completion, of whose tokens and of whose end alone the loss is made.
 
     A row is `prefix`, prompt, completion and the end token. Rows of more than `length` tokens are left out, and counted in
-    `too_long`. `numbers` are the store's rows that are in it.
+    `too_long`. `numbers` are the store's rows that are in it, and `size` is that of their completions in bytes, for which
+    `sizes` has each row's.
     """
 
     def __init__(
@@ -37,19 +37,22 @@ class Completions:
         prefix: Sequence[int],
         end: int,
         length: int,
+        sizes: NDArray[np.int64],
     ) -> None:
         self.store = store
         self.prompts, self.completions = store[fields[0]], store[fields[1]]
         self.prefix, self.end = list(prefix), end
         every = np.asarray(numbers, dtype=np.int64)
-        sizes = len(self.prefix) + self.prompts.lengths[every] + self.completions.lengths[every]
-        fits = (sizes <= length) & (
-            sizes > self.completions.lengths[every]
-        )  # something stands before a completion
-        self.too_long = int((sizes > length).sum())
+        written = self.completions.lengths[every]
+        lengths = len(self.prefix) + self.prompts.lengths[every] + written
+        fits = (lengths <= length) & (lengths > written)  # something stands before a completion
+        self.too_long = int((lengths > length).sum())
         self.numbers = every[fits]
-        self.lengths: NDArray[np.int64] = sizes[fits, None]  # what is read; what is predicted comes one later
-        self.predicted = int((self.completions.lengths[self.numbers] + 1).sum())
+        self.lengths: NDArray[np.int64] = lengths[
+            fits, None
+        ]  # what is read; what is predicted comes one later
+        self.size = int(sizes[self.numbers].sum())
+        self.predicted = int((written[fits] + 1).sum())
 
     def __len__(self) -> int:
         return len(self.numbers)
@@ -81,8 +84,8 @@ def keep_completions(
     *,
     begun: bool,
     tell: Callable[[str], None],
-) -> tuple[TokenStore, int]:
-    """Prompts and completions as tokens, and the completions' size in bytes."""
+) -> tuple[TokenStore, NDArray[np.int64]]:
+    """Prompts and completions as tokens, and each completion's size in bytes."""
     store, report = keep_tokens(
         folder,
         lambda report: complete(sources, report=report),
@@ -100,6 +103,6 @@ def keep_completions(
     path = folder / BYTES
     if report is not None or not path.exists():
         examples = complete(sources, report=Report())
-        size = sum(len(example.fields[sources.fields[1]].encode()) for example in examples)
-        path.write_text(json.dumps(size), encoding="utf-8")
-    return store, int(json.loads(path.read_text(encoding="utf-8")))
+        sizes = [len(example.fields[sources.fields[1]].encode()) for example in examples]
+        np.array(sizes, dtype=np.int64).tofile(path)
+    return store, np.fromfile(path, dtype=np.int64)

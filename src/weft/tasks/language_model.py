@@ -94,24 +94,15 @@ class LanguageProblem(Problem):
     def make_task(
         self, folder: Path, *, tokenizer: Tokenizer, begun: bool, tell: Callable[[str], None]
     ) -> LanguageModel:
-        def store_of(sources: OpenTexts | Sources, name: str) -> tuple[TokenStore, int]:
-            if isinstance(sources, Sources):
-                return keep_completions(folder / name, sources, tokenizer, begun=begun, tell=tell)
-            return self._store(folder / name, sources, tokenizer, begun=begun)
-
-        store, size = store_of(self.train, "train")
-        if self.valid is None:
-            train, valid = self._divided(store, tokenizer)
-            predicted = train.predicted + valid.predicted
-        else:
-            other, size = store_of(self.valid, "valid")
-            train, valid = self._whole(store, tokenizer), self._whole(other, tokenizer)
-            predicted = valid.predicted
+        make = self._pairs if self._pair is not None else self._plain
+        train, valid, size, predicted = make(folder, tokenizer, begun=begun, tell=tell)
         for texts, names in ((train, self.run.data.train), (valid, self.run.data.valid)):
             if not len(texts):
+                length, pairs = self.run.language.length, self._pair is not None
+                way = "to more, which pairs fit into" if pairs else "to less, or give more text"
                 raise UserError(
-                    f"{', '.join(names or self.run.data.train)}: not a single row of {self.run.language.length} tokens"
-                    f"{'' if names else ' to hold out'}: set language.length to less, or give more text"
+                    f"{', '.join(names or self.run.data.train)}: not a single row of {length} tokens"
+                    f"{'' if names else ' to hold out'}: set language.length {way}"
                 )
         task = LanguageModel if self.run.model.recurrence is None else RecurrentLanguageModel
         return task(
@@ -121,6 +112,47 @@ class LanguageProblem(Problem):
             smoothing=self.run.train.smoothing,
             given=self.valid is not None,
         )
+
+    def _plain(
+        self, folder: Path, tokenizer: Tokenizer, *, begun: bool, tell: Callable[[str], None]
+    ) -> tuple[Texts, Texts, int, int]:
+        """What is learned from and what is held out; and some text's bytes, and its tokens that are predicted."""
+        assert not isinstance(self.train, Sources)
+        assert not isinstance(self.valid, Sources)
+        store, size = self._store(folder / "train", self.train, tokenizer, begun=begun)
+        if self.valid is None:
+            train, valid = self._divided(store, tokenizer)
+            return train, valid, size, train.predicted + valid.predicted
+        other, size = self._store(folder / "valid", self.valid, tokenizer, begun=begun)
+        train, valid = self._whole(store, tokenizer), self._whole(other, tokenizer)
+        return train, valid, size, valid.predicted
+
+    def _pairs(
+        self, folder: Path, tokenizer: Tokenizer, *, begun: bool, tell: Callable[[str], None]
+    ) -> tuple[Texts, Texts, int, int]:
+        """The same of prompts and completions."""
+
+        def table(name: str, sources: OpenTexts | Sources) -> Callable[[Sequence[int] | None], Completions]:
+            assert isinstance(sources, Sources)
+            store, sizes = keep_completions(folder / name, sources, tokenizer, begun=begun, tell=tell)
+            return lambda rows: Completions(
+                store,
+                range(len(store)) if rows is None else rows,
+                fields=(sources.fields[0], sources.fields[1]),
+                prefix=self._prefix(tokenizer.bos_id),
+                end=tokenizer.eos_id,
+                length=self.run.language.length,
+                sizes=sizes,
+            )
+
+        make = table("train", self.train)
+        if self.valid is None:
+            every = len(make(None).store)
+            parts = hold_out(range(every), share=self.run.hold_out, seed=self.run.train.seed)
+            train, valid = (make(rows) for rows in parts)
+        else:
+            train, valid = make(None), table("valid", self.valid)(None)
+        return train, valid, train.size + valid.size, train.predicted + valid.predicted
 
     def _store(
         self, folder: Path, sources: OpenTexts, tokenizer: Tokenizer, *, begun: bool
@@ -155,10 +187,6 @@ class LanguageProblem(Problem):
 
     def _divided(self, store: TokenStore, tokenizer: Tokenizer) -> tuple["Texts", Texts]:
         """What is learned from, and what is held out: the end of a stream, a row at the least, or some of the texts."""
-        if self._pair is not None:
-            parts = hold_out(range(len(store)), share=self.run.hold_out, seed=self.run.train.seed)
-            kept, drawn = (self._completions(store, rows, tokenizer) for rows in parts)
-            return kept, drawn
         size, length = int(store.lengths[FIELD].sum()), self.run.language.length
         tokens = max(1, int(self.run.hold_out * size))
         if self.run.language.texts == "stream":
@@ -172,17 +200,6 @@ class LanguageProblem(Problem):
         )
         return self._apart(store, documents, tokenizer), self._apart(store, held, tokenizer)
 
-    def _completions(self, store: TokenStore, rows: Sequence[int], tokenizer: Tokenizer) -> Completions:
-        assert self._pair is not None
-        return Completions(
-            store,
-            rows,
-            fields=self._pair,
-            prefix=self._prefix(tokenizer.bos_id),
-            end=tokenizer.eos_id,
-            length=self.run.language.length,
-        )
-
     def _prefix(self, start: int) -> tuple[int, ...]:
         """What stands before each text, where texts are apart: as the model has it that the run begins with."""
         saved = self.beginning.saved
@@ -192,8 +209,6 @@ class LanguageProblem(Problem):
         return (start,)
 
     def _whole(self, store: TokenStore, tokenizer: Tokenizer) -> Texts:
-        if self._pair is not None:
-            return self._completions(store, range(len(store)), tokenizer)
         if self.run.language.texts == "stream":
             size = int(store.lengths[FIELD].sum())
             return Streamed(Stream(store, begin=0, end=size, length=self.run.language.length))

@@ -95,6 +95,8 @@ class Apart:
 class LanguageModel(Task):
     """Cross-entropy of each token, given those before it."""
 
+    shorter = "language.length to read shorter rows"
+
     def __init__(
         self, train: Texts, valid: Texts, *, bytes_per_token: float, smoothing: float, given: bool
     ) -> None:

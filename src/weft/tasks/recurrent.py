@@ -1,6 +1,7 @@
 """Language modelling with a memory: a Transformer-XL learns from segments that follow each other (Dai et al. 2019)."""
 
 from collections.abc import Sequence
+from typing import NamedTuple
 
 import numpy as np
 import torch
@@ -8,12 +9,23 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from weft.data.batches import Batches, Lanes
+from weft.errors import UserError
 from weft.models.transformer_xl import Memory, TransformerXL
 from weft.nn.loss import Loss
 from weft.tasks.next_token import LanguageModel
 from weft.tasks.task import Batch
 
 __all__ = ["RecurrentLanguageModel"]
+
+
+LONG = 8  # segments of a lane, at the least, unless the text is one lane
+
+
+class Carried(NamedTuple):
+    """A memory, and how many segments of its lanes have been read."""
+
+    memory: Memory
+    segments: int
 
 
 class RecurrentLanguageModel(LanguageModel):
@@ -23,13 +35,14 @@ class RecurrentLanguageModel(LanguageModel):
     """
 
     lanes: Lanes
-    memories: dict[tuple[int, ...], Memory]
+    carried: dict[tuple[int, ...], Carried]
     """By the rows of the segments that come next."""
 
     def batches(self, *, tokens: int, seed: int) -> Batches:
-        """The next segment of each lane; as many lanes as the tokens of a batch allow."""
-        self.memories = {}
-        self.lanes = Lanes(len(self.train), count=max(1, tokens // int(self.lengths[0, 0])))
+        """The next segment of each lane: as many lanes as the tokens of a batch allow, and leave something to remember."""
+        self.carried = {}
+        most = len(self.train) // LONG
+        self.lanes = Lanes(len(self.train), count=max(1, min(tokens // int(self.lengths[0, 0]), most)))
         return self.lanes
 
     def begin_step(self, seed: int) -> None:
@@ -40,27 +53,34 @@ class RecurrentLanguageModel(LanguageModel):
 
     def loss(self, model: nn.Module, batch: Batch) -> dict[str, Loss]:
         assert isinstance(model, TransformerXL)
-        rows = batch["rows"].cpu()
-        begins = bool(rows[0] % self.lanes.length == 0)
-        memory = None if begins else self.memories.pop(tuple(rows.tolist()), None)
-        hidden, memory = model(batch["ids"], memory)
-        self.memories[tuple((rows + 1).tolist())] = memory
+        rows = batch["rows"].cpu().numpy()
+        before = self.carried.pop(tuple(rows.tolist()), None)
+        if before is None and not np.isin(rows, self.lanes.starts).all():
+            raise UserError(
+                "what was remembered of the text is gone: a run of several processes cannot be resumed with a "
+                "Transformer-XL, begin it anew, or with one process"
+            )
+        hidden, memory = model(batch["ids"], None if before is None else before.memory)
+        read = 1 if before is None else before.segments + 1
+        if read < self.lanes.length:
+            self.carried[tuple((rows + 1).tolist())] = Carried(memory, read)
         return {"next": model.loss(hidden.flatten(0, 1), batch["labels"])}
 
     def state(self) -> dict[str, Tensor]:
-        """The memories, and the rows whose they are."""
+        """The memories, the rows whose they are, and how many segments of a lane are behind them."""
         found = {}
-        for number, (rows, memory) in enumerate(self.memories.items()):
-            found[f"{number}.rows"] = torch.tensor(rows)
+        for number, (rows, (memory, segments)) in enumerate(self.carried.items()):
+            found[f"{number}.rows"] = torch.tensor([segments, *rows])
             found |= {f"{number}.layers.{layer}": tensor for layer, tensor in enumerate(memory.layers)}
         return found
 
     def load_state(self, state: dict[str, Tensor]) -> None:
-        self.memories = {}
-        while f"{(number := len(self.memories))}.rows" in state:
+        self.carried = {}
+        while f"{(number := len(self.carried))}.rows" in state:
             count = sum(name.startswith(f"{number}.layers.") for name in state)
             layers = tuple(state[f"{number}.layers.{layer}"] for layer in range(count))
-            self.memories[tuple(state[f"{number}.rows"].tolist())] = Memory(layers)
+            segments, *rows = state[f"{number}.rows"].tolist()
+            self.carried[tuple(rows)] = Carried(Memory(layers), segments)
 
     def held_out_loss(self, model: nn.Module, *, scored: int) -> Loss:
         """The held-out segments one after the other, from the first on, each with the memory of those before."""

@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Callable, Iterator, Sequence
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -21,7 +22,16 @@ from weft.tasks.translate import Direction, PairTable, Translate
 from weft.text.tokenizer import Tokenizer
 from weft.text.training import train_tokenizer
 
-__all__ = ["SEARCH", "Scores", "Summarize", "SummarizeProblem", "Summarized", "read_summarized", "score"]
+__all__ = [
+    "SEARCH",
+    "Scores",
+    "Summarize",
+    "SummarizeProblem",
+    "Summarized",
+    "need_rouge",
+    "read_summarized",
+    "score",
+]
 
 # How a summary is searched for: what it has said in three words, it does not say again (Paulus et al. 2018, section 2.5).
 SEARCH = {"beams": 4, "no_repeat_ngram": 3}
@@ -49,15 +59,20 @@ class Scores(NamedTuple):
 
 def score(found: Sequence[str], references: Sequence[Sequence[str]]) -> Scores:
     """The mean over all texts, words reduced to their stems, as the `rouge-score` library counts it."""
-    try:
-        from rouge_score.rouge_scorer import RougeScorer
-    except ImportError as error:
-        raise UserError("summaries are scored by the rouge-score library: pip install rouge-score") from error
+    need_rouge()
+    from rouge_score.rouge_scorer import RougeScorer
+
     scorer = RougeScorer(list(Scores._fields), use_stemmer=True)
     scores = [scorer.score_multi(known, text) for text, known in zip(found, references, strict=True)]
     return Scores(
         *(100 * sum(each[name].fmeasure for each in scores) / len(scores) for name in Scores._fields)
     )
+
+
+def need_rouge() -> None:
+    """Raise UserError where what counts ROUGE is not installed."""
+    if find_spec("rouge_score") is None:
+        raise UserError("summaries are scored by the rouge-score library: pip install rouge-score")
 
 
 def open_summarized(specs: Sequence[str], config: SummarizeConfig, columns: Sequence[str] | None) -> Sources:
@@ -113,6 +128,8 @@ class SummarizeProblem(Problem):
     def __init__(self, run: RunConfig) -> None:
         assert isinstance(run, SummarizeRun)
         self.run = run
+        if run.data.valid:
+            need_rouge()
         self.fields = (run.summarize.source, run.summarize.target[0])
         self.train = open_summarized(run.data.train, run.summarize, run.data.columns)
         self.valid = (
