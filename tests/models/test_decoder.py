@@ -6,12 +6,13 @@ import pytest
 import torch
 from torch import Tensor
 
-from weft.config import ModelConfig, TrainConfig
+from weft.config import GeneratorConfig, ModelConfig, TrainConfig
 from weft.models.decoder import Decoder
 from weft.nn import listen
 from weft.nn.inference import convert
 from weft.nn.masks import Mask
 from weft.recipes import PRESETS
+from weft.saved import make_model
 from weft.training.optimizers import make_optimizers
 
 SMALL = {
@@ -185,10 +186,12 @@ def test_what_lies_deeper_learns_slower_and_muon_takes_the_blocks_alone() -> Non
 
 @pytest.mark.parametrize("name", PRESETS["decoder"])
 def test_every_preset_is_a_decoder(name: str) -> None:
-    config = ModelConfig(**{"vocabulary": 100, **PRESETS["decoder"][name]["model"]})
+    config = ModelConfig(**{"vocabulary": 267_735, **PRESETS["decoder"][name]["model"]})
+    assert config.kin == "decoder"
     with torch.device("meta"):
-        model = Decoder(config)
-    assert len(model.decoder.blocks) == config.decoder_layers
+        model = make_model(GeneratorConfig(model=config))
+    blocks = model.decoder.blocks if isinstance(model, Decoder) else model.blocks
+    assert len(blocks) == config.decoder_layers
 
 
 @pytest.mark.parametrize(

@@ -121,11 +121,11 @@ def test_held_out_pairs_are_a_spread_of_at_most_so_many(
     monkeypatch.setattr("weft.tasks.translate.HELD_OUT", 50)
     assert task.held_out == 50
     measured: list[int] = []
-    collate, scores = task._collate, task._scores
+    collate, scores = task._collate, task.scores
     monkeypatch.setattr(task, "_collate", lambda table, rows: measured.extend(rows) or collate(table, rows))
     scored: list[int] = []
     monkeypatch.setattr(
-        task, "_scores", lambda model, table, rows: scored.extend(rows) or scores(model, table, rows)
+        task, "scores", lambda model, table, rows: scored.extend(rows) or scores(model, table, rows)
     )
     model = model_for(tokenizer)
     found = task.validate(model, scored=0)
