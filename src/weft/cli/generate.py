@@ -3,18 +3,89 @@
 import json
 import math
 import sys
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated
+from typing import Any
 
-from cyclopts import App, Parameter
+from cyclopts import App, Group, Parameter
 
-from weft.cli.options import Device, Json, Precision
+from weft.cli.options import Device, Json, Precision, in_python
 from weft.cli.output import print_json, say
 from weft.errors import UserError
 
 __all__ = ["app"]
 
 app = App(name="generate")
+
+
+@Parameter(name="*", group=Group("Search and sampling", sort_key=1))
+@dataclass(frozen=True, kw_only=True)
+class Search:
+    """How each token is chosen.
+
+    Parameters
+    ----------
+    beam
+        How many hypotheses to keep: 1 is greedy.
+    temperature
+        Sample: below 1 is tamer, above 1 wilder.
+    top_k
+        Sample from this many most likely tokens.
+    top_p
+        Sample from the likeliest tokens that together have this probability.
+    min_p
+        Sample from tokens that have at least this share of the likeliest one's probability.
+    seed
+        Sample: the same seed draws the same.
+    repetition_penalty
+        Above 1 makes tokens already used less likely, the prompt's included.
+    no_repeat_ngram
+        Never repeat this many tokens in a row, the prompt's included.
+    """
+
+    beam: int | None = None
+    temperature: float | None = None
+    top_k: int | None = None
+    top_p: float | None = None
+    min_p: float | None = None
+    seed: int | None = None
+    repetition_penalty: float | None = None
+    no_repeat_ngram: int | None = None
+
+
+@Parameter(name="*", group=Group("What may be written", sort_key=2))
+@dataclass(frozen=True, kw_only=True)
+class Rules:
+    """What the text has to be, and where it ends.
+
+    Parameters
+    ----------
+    stop
+        End where this is written. May be given more than once.
+    schema
+        A file with a JSON schema that the text has to meet.
+    regex
+        A regular expression that the text has to meet.
+    choice
+        One of the texts to choose from. May be given more than once.
+    bias
+        A word and what is added to its score, as in 'dog=-5'. May be given more than once.
+    """
+
+    stop: list[str] | None = None
+    schema: Path | None = None
+    regex: str | None = None
+    choice: list[str] | None = None
+    bias: list[str] | None = None
+
+    def keywords(self) -> dict[str, Any]:
+        """What was given, as Python takes it."""
+        given = in_python(self)
+        if self.schema is not None:
+            given["schema"] = read_schema(self.schema)
+        if self.bias is not None:
+            given["bias"] = dict(map(weighted, self.bias))
+        return given
 
 
 @app.default
@@ -24,35 +95,10 @@ def generate(
     *,
     prompt: str = "",
     tokens: int | None = None,
-    temperature: float | None = None,
-    top_k: int | None = None,
-    top_p: float | None = None,
-    min_p: float | None = None,
-    seed: int | None = None,
-    beam: int | None = None,
-    schema: Annotated[
-        Path | None, Parameter(help="A file with a JSON schema that the text has to meet.")
-    ] = None,
-    regex: Annotated[str | None, Parameter(help="A regular expression that the text has to meet.")] = None,
-    choice: Annotated[
-        list[str] | None, Parameter(help="One of the texts to choose from. May be given more than once.")
-    ] = None,
-    bias: Annotated[
-        list[str] | None,
-        Parameter(help="A word and what is added to its score, as in 'dog=-5'. May be given more than once."),
-    ] = None,
-    draft: Annotated[
-        Path | None,
-        Parameter(help="A smaller model of the same tokenizer, which guesses ahead: the same text, sooner."),
-    ] = None,
-    lookup: Annotated[
-        bool, Parameter(help="Guess ahead from what stands in the text already: the same text, sooner.")
-    ] = False,
-    stop: Annotated[
-        list[str] | None, Parameter(help="End where this is written. May be given more than once.")
-    ] = None,
-    repetition_penalty: float | None = None,
-    no_repeat_ngram: int | None = None,
+    search: Search | None = None,
+    rules: Rules | None = None,
+    draft: Path | None = None,
+    lookup: bool = False,
     device: Device = None,
     precision: Precision = "auto",
     as_json: Json = False,
@@ -69,48 +115,21 @@ def generate(
         What to go on with.
     tokens
         How many tokens to write at the most: 100 unless it is said, or as many as the model takes.
-    temperature
-        Sample: below 1 is tamer, above 1 wilder.
-    top_k
-        Sample from this many most likely tokens.
-    top_p
-        Sample from the likeliest tokens that together have this probability.
-    min_p
-        Sample from tokens that have at least this share of the likeliest one's probability.
-    seed
-        Sample: the same seed draws the same.
-    beam
-        How many hypotheses to keep: 1 is greedy.
-    repetition_penalty
-        Above 1 makes tokens already used less likely.
-    no_repeat_ngram
-        Never repeat this many tokens in a row.
+    draft
+        A smaller model of the same tokenizer, which guesses ahead: the same text, sooner.
+    lookup
+        Guess ahead from what stands in the text already: the same text, sooner.
     """
     from weft.api import load
 
-    options = {
-        "temperature": temperature,
-        "top_k": top_k,
-        "top_p": top_p,
-        "min_p": min_p,
-        "seed": seed,
-        "beams": beam,
-        "repetition_penalty": repetition_penalty,
-        "no_repeat_ngram": no_repeat_ngram,
-        "schema": None if schema is None else read_schema(schema),
-        "regex": regex,
-        "choices": choice,
-        "lookup": lookup or None,
-        "bias": None if bias is None else dict(map(weighted, bias)),
-    }
-    given = {name: value for name, value in options.items() if value is not None}
+    search, rules = search or Search(), rules or Rules()
+    options = {"tokens": tokens, "lookup": lookup, **in_python(search), **rules.keywords()}
     if draft is not None:
-        given["draft"] = load(draft, task="language-model", device=device, precision=precision)
+        options["draft"] = load(draft, task="language-model", device=device, precision=precision)
     generator = load(run, task="language-model", device=device, precision=precision)
     if as_json:
-        print_json(generator.generate(prompt, tokens=tokens, stop=stop or (), **given))
+        print_json(generator.generate(prompt, **options))
         return
-
     before = [prompt]  # which comes with the first piece: what cannot be written shows nothing
 
     def write(text: str) -> None:
@@ -119,10 +138,8 @@ def generate(
         sys.stdout.flush()
         before.clear()
 
-    streams = beam in (None, 1)
-    found = generator.generate(
-        prompt, tokens=tokens, stop=stop or (), stream=write if streams else None, **given
-    )
+    streams = search.beam in (None, 1)
+    found = generator.generate(prompt, stream=write if streams else None, **options)
     say("".join([*before, "" if streams else found.text]))
 
 

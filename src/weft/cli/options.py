@@ -5,7 +5,7 @@ from typing import Annotated, Any, Literal
 
 from cyclopts import Group, Parameter
 
-__all__ = ["OPTIONS", "Device", "From", "Json", "Precision", "Search", "To"]
+__all__ = ["OPTIONS", "Device", "From", "Json", "Precision", "Search", "To", "in_python"]
 
 From = Annotated[
     str | None, Parameter(name="--from", help="The source's language, where the model knows several.")
@@ -22,7 +22,13 @@ Precision = Annotated[
 ]
 Json = Annotated[bool, Parameter(name="--json", help="Report as JSON, for programs.")]
 
-IN_PYTHON = {"beam": "beams", "ban": "banned_words", "force": "forced_words"}
+IN_PYTHON = {"beam": "beams", "ban": "banned_words", "force": "forced_words", "choice": "choices"}
+
+
+def in_python(options: object) -> dict[str, Any]:
+    """What was given of a group of options, by the names that Python has for them."""
+    given = {name: value for name, value in vars(options).items() if value is not None}
+    return {IN_PYTHON.get(name, name): value for name, value in given.items()}
 
 
 @Parameter(name="*", group=Group("Search", sort_key=1))
@@ -82,8 +88,8 @@ class Search:
 
     def keywords(self) -> dict[str, Any]:
         """What was given beside `nbest`, by the names that Python has for it."""
-        named = {IN_PYTHON.get(name, name): value for name, value in vars(self).items() if name != "nbest"}
-        given = {name: value for name, value in named.items() if value is not None}
+        given = in_python(self)
+        del given["nbest"]
         if not self.sample:
             del given["sample"]  # a model may have settings of its own
         return given

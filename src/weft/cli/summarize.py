@@ -1,19 +1,21 @@
 """`weft summarize`: a text, a file with one, or a table of texts."""
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from cyclopts import App
+from cyclopts import App, Group, Parameter
 
-from weft.cli.lines import open_output, refuse_existing
-from weft.cli.options import Device, Json, Precision
+from weft.cli.lines import Lines, open_output
+from weft.cli.options import Device, Json, Precision, in_python
 from weft.cli.output import to_json
 from weft.cli.problems import warn
 from weft.cli.translate import one_line
 from weft.errors import UserError
 
 if TYPE_CHECKING:
+    from weft.config import SummarizerConfig
     from weft.pipelines.summarizer import Summary
 
 __all__ = ["app"]
@@ -26,21 +28,69 @@ app = App(
 )
 
 
+@Parameter(name="*")
+@dataclass(frozen=True, kw_only=True)
+class Texts(Lines):
+    """Where texts come from, and where their summaries go.
+
+    Parameters
+    ----------
+    input
+        A file with one text; or a table (.jsonl, .csv, .tsv, .parquet) with a column of texts.
+    output
+        Write here instead of to standard output; the file appears when all is done.
+    overwrite
+        Replace --output if it exists.
+    source
+        The column of the texts, if not the one that was learned from.
+    """
+
+    source: str | None = None
+
+    def read(self, text: str | None, config: "SummarizerConfig") -> list[str]:
+        """The one text, or those of the input."""
+        self.check(text)
+        if text is None:
+            return read(self.input, self.source or config.source.source, config.columns)
+        if self.source is not None:
+            raise UserError("--source names a column, and a text has none: leave it out")
+        return [text]
+
+
+@Parameter(name="*", group=Group("Search", sort_key=1))
+@dataclass(frozen=True, kw_only=True)
+class Search:
+    """How summaries are searched for; what is not given is the model's.
+
+    Parameters
+    ----------
+    beam
+        How many hypotheses to keep: 1 is greedy. By default 4.
+    min_length
+        The fewest tokens of a summary.
+    max_length
+        The most tokens of a summary.
+    length_penalty
+        Above 1 favours long summaries, below 1 short ones.
+    no_repeat_ngram
+        Never repeat this many tokens in a row: by default 3; 0 leaves repeats free.
+    """
+
+    beam: int | None = None
+    min_length: int | None = None
+    max_length: int | None = None
+    length_penalty: float | None = None
+    no_repeat_ngram: int | None = None
+
+
 @app.default
 def summarize(
     run: Path,
     text: str | None = None,
     /,
     *,
-    input: Path | None = None,  # noqa: A002
-    source: str | None = None,
-    output: Path | None = None,
-    overwrite: bool = False,
-    beam: int | None = None,
-    min_length: int | None = None,
-    max_length: int | None = None,
-    length_penalty: float | None = None,
-    no_repeat_ngram: int | None = None,
+    texts: Texts | None = None,
+    search: Search | None = None,
     whole: bool = False,
     device: Device = None,
     precision: Precision = "auto",
@@ -54,24 +104,6 @@ def summarize(
         The folder of a model.
     text
         One text, quoted; without it, --input or standard input.
-    input
-        A file with one text; or a table (.jsonl, .csv, .tsv, .parquet) with a column of texts.
-    source
-        The column of the texts, if not the one that was learned from.
-    output
-        Write here instead of to standard output; the file appears when all is done.
-    overwrite
-        Replace --output if it exists.
-    beam
-        How many hypotheses to keep: 1 is greedy. By default 4.
-    min_length
-        The fewest tokens of a summary.
-    max_length
-        The most tokens of a summary.
-    length_penalty
-        Above 1 favours long summaries, below 1 short ones.
-    no_repeat_ngram
-        Never repeat this many tokens in a row: by default 3; 0 leaves repeats free.
     whole
         Refuse a text that is longer than the model reads at once; otherwise it is read in parts.
     """
@@ -79,38 +111,24 @@ def summarize(
     from weft.config import SummarizerConfig
     from weft.saved import read_config
 
-    if text is not None and input is not None:
-        raise UserError("a text and --input: give one of them")
-    if output is not None:
-        refuse_existing(output, overwrite=overwrite)
-    config = read_config(run)
-    if not isinstance(config, SummarizerConfig):
+    texts = texts or Texts()
+    if not isinstance(config := read_config(run), SummarizerConfig):
         raise UserError(f"{run}: a model for the task {config.task}, where one for summarize is needed")
-    if text is not None and source is not None:
-        raise UserError("--source names a column, and a text has none: leave it out")
-    texts = [text] if text is not None else read(input, source or config.source.source, config.columns)
+    every = texts.read(text, config)
     summarizer = load(run, device=device, precision=precision)
-    options = {
-        "beams": beam,
-        "min_length": min_length,
-        "max_length": max_length,
-        "length_penalty": length_penalty,
-        "no_repeat_ngram": no_repeat_ngram,
-    }
-    given = {name: value for name, value in options.items() if value is not None}
-    several = 0
     if whole:
-        summarizer.check(texts)
-    with open_output(output) as out:
-        for start in range(0, len(texts), BLOCK):
-            block = texts[start : start + BLOCK]
-            for each, found in zip(block, summarizer.summarize(block, **given), strict=True):
+        summarizer.check(every)
+    several, options = 0, in_python(search or Search())
+    with open_output(texts.output) as out:
+        for start in range(0, len(every), BLOCK):
+            block = every[start : start + BLOCK]
+            for each, found in zip(block, summarizer.summarize(block, **options), strict=True):
                 several += found.parts > 1
                 out.write(line_of(each, found, as_json=as_json))
             out.flush()
     if several:
         warn(
-            f"weft: warning: {several:,} of {len(texts):,} texts are longer than the {config.length:,} tokens that the "
+            f"weft: warning: {several:,} of {len(every):,} texts are longer than the {config.length:,} tokens that the "
             "model reads at once: they were read in parts, each with a summary of its own"
         )
 

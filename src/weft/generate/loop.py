@@ -54,8 +54,10 @@ def search(
         scores = predictor.predict(beams.last).float()
         if config.beams > 1 or config.forced:  # as in Hugging Face, whose other searches process logits
             scores = scores.log_softmax(-1)
-        for process in repetition:
-            scores = process(beams.behind(None if prompts is None else prompts[numbers]), scores)
+        if repetition:
+            said = beams.behind(None if prompts is None else prompts[numbers])
+            for process in repetition:
+                scores = process(said, scores)
         for process in rules:
             scores = process(beams.sofar, scores)
         if config.forced:

@@ -4,11 +4,11 @@ A rule may write into the scores that it is given, and returns them; -inf forbid
 """
 
 import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from functools import partial
 
 import torch
-from jaxtyping import Float, Int
+from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
 from weft.config import SpecialTokens
@@ -82,22 +82,26 @@ def ban_words(
 ) -> Float[Tensor, "B V"]:
     """No word, each a sequence of tokens, is ever completed."""
     for word in words:
-        begun, last = word[:-1], int(word[-1])
-        if len(begun) <= tokens.shape[1]:
-            rows = (tokens[:, tokens.shape[1] - len(begun) :] == begun).all(-1)
-            scores[:, last].masked_fill_(rows, -math.inf)
+        if len(word) <= tokens.shape[1] + 1:
+            scores[_begun(tokens, word), word[-1]] = -math.inf
     return scores
 
 
+def _begun(tokens: Int[Tensor, "B T"], word: Int[Tensor, " N"]) -> Bool[Tensor, " B"]:
+    """The rows that end with all of a word but its last token."""
+    return (tokens[:, tokens.shape[1] - len(word) + 1 :] == word[:-1]).all(-1)
+
+
 def add_bias(
-    tokens: Int[Tensor, "B T"], scores: Float[Tensor, "B V"], *, bias: Mapping[tuple[int, ...], float]
+    tokens: Int[Tensor, "B T"],
+    scores: Float[Tensor, "B V"],
+    *,
+    bias: Sequence[tuple[Int[Tensor, "..."], float]],
 ) -> Float[Tensor, "B V"]:
     """Each word, a sequence of tokens, scores so much more where its last token would complete it."""
-    for word, value in bias.items():
-        begun = torch.tensor(word[:-1], dtype=tokens.dtype, device=tokens.device)
-        if len(begun) <= tokens.shape[1]:
-            rows = (tokens[:, tokens.shape[1] - len(begun) :] == begun).all(-1)
-            scores[rows, word[-1]] += value
+    for word, value in bias:
+        if len(word) <= tokens.shape[1] + 1:
+            scores[_begun(tokens, word), word[-1]] += value
     return scores
 
 

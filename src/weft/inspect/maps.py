@@ -73,21 +73,16 @@ def self_attention(
 
 
 @torch.inference_mode()
-def causal_attention(
-    model: Decoder | TransformerXL, ids: Sequence[int]
-) -> tuple[Float[np.ndarray, "L H T T"], Float[Tensor, "T V"]]:
-    """All attention weights while a decoder reads `ids`, of which there is one at least, and its scores for what follows
-    each: one ordinary forward pass, of a Transformer-XL one of a single segment.
+def causal_attention(model: Decoder | TransformerXL, ids: Sequence[int]) -> Float[np.ndarray, "L H T T"]:
+    """All attention weights while a decoder reads `ids`, of which there is one at least: one ordinary forward pass, of a
+    Transformer-XL one of a single segment.
     """
     if not ids:
         raise ValueError("nothing to look at: no tokens")
     with without_dropout(model), listen(model) as heard:
-        found = model(as_row(model, ids))
-    recurs = isinstance(model, TransformerXL)
-    states = found[0] if recurs else found
-    tap = "blocks.{}.attention.weights" if recurs else "decoder.blocks.{}.attention.weights"
-    weights = _gather(heard, tap, layers=model.config.decoder_layers)
-    return weights, model.logits(states[0]).float().cpu()
+        model(as_row(model, ids))
+    stack = "" if isinstance(model, TransformerXL) else "decoder."
+    return _gather(heard, stack + "blocks.{}.attention.weights", layers=model.config.decoder_layers)
 
 
 def alignment(cross: Float[np.ndarray, "L H T S"], *, ignore: Collection[int] = ()) -> list[tuple[int, int]]:

@@ -186,7 +186,7 @@ class Generator:
         if not text:
             raise UserError("there is no text to look into")
         ids = self._fitting(text)
-        weights, _ = causal_attention(self.model, ids)
+        weights = causal_attention(self.model, ids)
         scored = self._scored(text)
         known = [
             (token, value)
@@ -207,11 +207,9 @@ class Generator:
     def _scored(self, text: str) -> Scored:
         ids = self._fitting(text)
         first = len(self.config.prefix)
-        with torch.inference_mode():
-            _, logits = causal_attention(self.model, ids)
-        values = logits.log_softmax(-1)[:-1].gather(1, torch.tensor(ids[1:])[:, None])[:, 0].tolist()
-        logprobs = [None, *values][first:] if first == 0 else values[first - 1 :]
-        return Scored(self.tokenizer.tokens(ids[first:]), logprobs)
+        losses_of = self._losses(self.config.model.max_length, stride=None, memory=None)
+        values = (-losses_of(torch.tensor(ids))).tolist()
+        return Scored(self.tokenizer.tokens(ids[first:]), [None, *values][first:])
 
     def _fitting(self, text: str) -> list[int]:
         """The ids of a text, which are as many as the model takes at once at the most."""
@@ -369,7 +367,9 @@ class Generator:
                 unknown=self.tokenizer.unk_id,
             )
         }
-        return [partial(add_bias, bias=spelled)]
+        device = self.model.device
+        weighed = [(torch.tensor(word, device=device), value) for word, value in spelled.items()]
+        return [partial(add_bias, bias=weighed)]
 
     def _said(
         self, found: Hypothesis, *, after: Callable[[Sequence[int]], str], stops: Sequence[str]

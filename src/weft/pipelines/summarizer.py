@@ -88,11 +88,14 @@ class Summarizer:
         """Summarize a text, which is read as a whole, and write a page that shows all attention behind it."""
         if not isinstance(text, str):
             raise UserError(f"a text is wanted, not {kind_of(text)}")
-        search = {} if beams is None else {"beams": beams}
-        answer = self.summarize(text, whole=True, **search)
+        if not text.strip():
+            raise UserError("there is no text to summarize, and nothing to look into")
+        self.check([text])
+        search = self._search({} if beams is None else {"beams": beams})
         (ids,) = self.tokenizer.encode([text])
         source = [*ids, self.tokenizer.eos_id]
-        ((hypothesis, *_),) = generate(self.model, [source], self._search(search))
+        ((hypothesis, *_),) = generate(self.model, [source], search)
+        answer = self._joined([hypothesis])
         special = self.config.model.special
         target = [*hypothesis.tokens, special.end]
         (start,) = self.tokenizer.tokens([special.start])

@@ -9,9 +9,9 @@ from numpy.typing import NDArray
 
 from weft.data.batches import collate
 from weft.data.sources import Report, Sources, complete
-from weft.data.store import TokenStore, fingerprint
+from weft.data.store import TokenStore
 from weft.errors import UserError
-from weft.tasks.kept import keep_tokens
+from weft.tasks.kept import keep_complete
 from weft.tasks.task import Batch
 from weft.text.tokenizer import Tokenizer
 
@@ -86,22 +86,12 @@ def keep_completions(
     tell: Callable[[str], None],
 ) -> tuple[TokenStore, NDArray[np.int64]]:
     """Prompts and completions as tokens, and each completion's size in bytes."""
-    store, report = keep_tokens(
-        folder,
-        lambda report: complete(sources, report=report),
-        fields=sources.fields,
-        tokenizer=tokenizer,
-        mark=fingerprint(sources.stamp, tokenizer.fingerprint, "completions"),
-        names=[source.name for source in sources.sources],
-        begun=begun,
-    )
-    for line in report.lines() if report is not None else ():
-        tell(line)
+    store, anew = keep_complete(folder, sources, tokenizer, begun=begun, tell=tell)
     if not len(store):
         names = ", ".join(source.name for source in sources.sources)
         raise UserError(f"{names}: not a single prompt with a completion")
     path = folder / BYTES
-    if report is not None or not path.exists():
+    if anew or not path.exists():
         examples = complete(sources, report=Report())
         sizes = [len(example.fields[sources.fields[1]].encode()) for example in examples]
         np.array(sizes, dtype=np.int64).tofile(path)

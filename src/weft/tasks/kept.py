@@ -7,12 +7,12 @@ from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 
 from weft.config import DataConfig
-from weft.data.sources import Example, Report
-from weft.data.store import TokenStore, build_store, open_store
+from weft.data.sources import Example, Report, Sources, complete
+from weft.data.store import TokenStore, build_store, fingerprint, open_store
 from weft.errors import UserError
 from weft.text.tokenizer import Tokenizer
 
-__all__ = ["hold_to_text", "keep_tokens"]
+__all__ = ["hold_to_text", "keep_complete", "keep_tokens"]
 
 MARK = "text.sha256"
 
@@ -54,6 +54,35 @@ def keep_tokens(
     if not same:
         raise _another_text(names)
     return before, None
+
+
+def keep_complete(
+    folder: Path,
+    sources: Sources,
+    tokenizer: Tokenizer,
+    *,
+    begun: bool,
+    tell: Callable[[str], None],
+    examples: Iterable[Example] | None = None,
+    fields: Sequence[str] | None = None,
+) -> tuple[TokenStore, bool]:
+    """The examples of some sources that have all `fields` as tokens, and whether they were read anew, which is told.
+
+    `examples` are what is made of the sources, by default themselves.
+    """
+    made: Iterable[Example] = sources if examples is None else examples
+    store, report = keep_tokens(
+        folder,
+        lambda report: complete(made, report=report),
+        fields=fields or sources.fields,
+        tokenizer=tokenizer,
+        mark=fingerprint(sources.stamp, tokenizer.fingerprint),
+        names=[source.name for source in sources.sources],
+        begun=begun,
+    )
+    for line in report.lines() if report is not None else ():
+        tell(line)
+    return store, report is not None
 
 
 def hold_to_text(

@@ -16,10 +16,9 @@ from weft.config import (
 )
 from weft.data.files import at_home
 from weft.data.sources import Report, Sources, complete, open_sources
-from weft.data.store import TokenStore, fingerprint
 from weft.errors import UserError
 from weft.models.seq2seq import Seq2Seq
-from weft.tasks.kept import keep_tokens
+from weft.tasks.kept import keep_complete
 from weft.tasks.masking import MASK
 from weft.tasks.task import Problem
 from weft.tasks.translate import Direction, PairTable, Translate, directions_of, language_tag
@@ -103,7 +102,7 @@ class ParallelText:
         if self.tagged:
             tags = {language: tokenizer.token_id(language_tag(language)) or 0 for language in self.languages}
         train = PairTable(
-            _store(folder / "train", self.train, tokenizer, begun=begun, tell=tell),
+            keep_complete(folder / "train", self.train, tokenizer, begun=begun, tell=tell)[0],
             self.directions,
             tags=tags,
             max_tokens=min(self.data.max_tokens, longest),
@@ -116,7 +115,7 @@ class ParallelText:
         for example in complete(self.valid, report=Report()):
             for language, text in example.fields.items():
                 texts[language].append(text)
-        store = _store(folder / "valid", self.valid, tokenizer, begun=begun, tell=tell)
+        store, _ = keep_complete(folder / "valid", self.valid, tokenizer, begun=begun, tell=tell)
         return Tables(train, PairTable(store, self.directions, tags=tags, max_tokens=longest, texts=texts))
 
 
@@ -191,20 +190,3 @@ def _check_columns(columns: Sequence[str] | None, opened: Sequence[Sources]) -> 
     if columns is not None and not any(source.has_cells for source in sources):
         names = ", ".join(source.name for source in sources)
         raise UserError(f"--columns names the columns of a TSV or CSV, which {names} is not")
-
-
-def _store(
-    folder: Path, sources: Sources, tokenizer: Tokenizer, *, begun: bool, tell: Callable[[str], None]
-) -> TokenStore:
-    store, report = keep_tokens(
-        folder,
-        lambda report: complete(sources, report=report),
-        fields=sources.fields,
-        tokenizer=tokenizer,
-        mark=fingerprint(sources.stamp, tokenizer.fingerprint),
-        names=[source.name for source in sources.sources],
-        begun=begun,
-    )
-    for line in report.lines() if report is not None else ():
-        tell(line)
-    return store

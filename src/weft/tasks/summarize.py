@@ -12,11 +12,10 @@ from weft.config import ModelConfig, RunConfig, SummarizeConfig, SummarizerConfi
 from weft.data.files import at_home
 from weft.data.formats import Several
 from weft.data.sources import Example, Report, Sources, complete, open_sources
-from weft.data.store import TokenStore, fingerprint
 from weft.errors import UserError
 from weft.generate import SearchConfig, generate
 from weft.models.seq2seq import Seq2Seq
-from weft.tasks.kept import keep_tokens
+from weft.tasks.kept import keep_complete
 from weft.tasks.task import Problem
 from weft.tasks.translate import Direction, PairTable, Translate
 from weft.text.tokenizer import Tokenizer
@@ -102,9 +101,9 @@ def read_summarized(
 def _first(sources: Sources, config: SummarizeConfig) -> Iterator[Example]:
     """The examples, whose first column of summaries holds the first of them alone, which is the one that is learned."""
     for example in sources:
-        every = _summaries(example, config)
-        fields = {**example.fields, config.target[0]: every[0] if every else ""}
-        yield example._replace(fields={name: fields[name] for name in (config.source, config.target[0])})
+        summary = next(iter(_summaries(example, config)), "")
+        text = example.fields[config.source]
+        yield example._replace(fields={config.source: text, config.target[0]: summary})
 
 
 def _summaries(example: Example, config: SummarizeConfig) -> tuple[str, ...]:
@@ -181,31 +180,17 @@ class SummarizeProblem(Problem):
         begun: bool,
         tell: Callable[[str], None],
     ) -> PairTable:
-        store = self._store(folder, sources, tokenizer, begun=begun, tell=tell)
+        store, _ = keep_complete(
+            folder,
+            sources,
+            tokenizer,
+            begun=begun,
+            tell=tell,
+            examples=_first(sources, self.run.summarize),
+            fields=self.fields,
+        )
         longest = min(self.run.data.max_tokens, self.run.model.max_length)
         return PairTable(store, [Direction(*self.fields)], tags={}, max_tokens=longest)
-
-    def _store(
-        self,
-        folder: Path,
-        sources: Sources,
-        tokenizer: Tokenizer,
-        *,
-        begun: bool,
-        tell: Callable[[str], None],
-    ) -> TokenStore:
-        store, report = keep_tokens(
-            folder,
-            lambda report: complete(_first(sources, self.run.summarize), report=report),
-            fields=self.fields,
-            tokenizer=tokenizer,
-            mark=fingerprint(sources.stamp, tokenizer.fingerprint),
-            names=[source.name for source in sources.sources],
-            begun=begun,
-        )
-        for line in report.lines() if report is not None else ():
-            tell(line)
-        return store
 
     def describe(self, model: ModelConfig) -> SummarizerConfig:
         return SummarizerConfig(
