@@ -204,7 +204,7 @@ def test_on_the_command_line(run: Path, notes: Path, tmp_path: Path, command: Ca
     ("content", "options", "message"),
     [
         (" \n", [], "there is no text to summarize"),
-        (None, [], "No such file or directory"),
+        (None, [], "no such file"),
         ("a\n", ["--whole", "--max-length", "0"], "--max-length: input should be"),
         ('{"dialogue": "a"}\n{"dialogue": " "}\n', [], ".jsonl:2: no text in dialogue"),
         ('{"text": "a"}\n', [], 'no column "dialogue"'),

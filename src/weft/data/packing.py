@@ -120,8 +120,7 @@ class Rows:
     def place(self, number: int) -> str:
         """The file and line where a row begins."""
         begin = self.packing.row(number)[0, 0]
-        ends = self.store.lengths[FIELD].cumsum()
-        return self.store.place(int(np.searchsorted(ends, begin, side="right")))
+        return self.store.place(int(np.searchsorted(self.store[FIELD].ends, begin, side="right")))
 
 
 def around(layout: Layout) -> int:

@@ -6,6 +6,7 @@ import shutil
 import tempfile
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
+from functools import cached_property
 from itertools import chain, islice
 from pathlib import Path
 from typing import Any
@@ -26,25 +27,25 @@ _CHUNK = 16_384  # examples tokenized at a time: enough to keep every core busy,
 
 
 class Tokens:
-    """The ids of one field: a sequence of arrays, each a view of the file."""
+    """The ids of one field: a sequence of arrays, each a view of the file. `ends` says where in `ids` each row ends."""
 
     def __init__(self, ids: Ids, ends: NDArray[np.int64]) -> None:
         self.ids = ids
-        self._ends = ends
-        self.lengths: NDArray[np.int64] = np.diff(ends, prepend=0)
+        self.ends = ends
 
     def __len__(self) -> int:
-        return len(self._ends)
+        return len(self.ends)
 
     def __getitem__(self, row: int) -> Ids:
-        end = self._ends[row]
-        return self.ids[end - self.lengths[row] : end]
+        row = range(len(self))[row]
+        return self.ids[self.ends[row - 1] if row else 0 : self.ends[row]]
 
 
 class TokenStore:
     """Rows of ids in several fields: `store["de"][3]` is an array, `store.lengths["de"]` holds all lengths.
 
-    `report` tells what was kept and what was left out when it was made.
+    What is held in memory does not grow with the text, but for the lengths, once they are asked for. `report` tells what
+    was kept and what was left out when it was made.
     """
 
     def __init__(self, folder: Path, header: dict[str, Any]) -> None:
@@ -52,13 +53,12 @@ class TokenStore:
         self.fields = tuple(header["fields"])
         self.report = Report(header["kept"], {why: Dropped(n, tuple(at)) for why, n, at in header["dropped"]})
         self._paths = list(header["paths"])
-        self._lines = np.fromfile(folder / "lines", dtype=np.int64)
-        self._path_of_row = np.fromfile(folder / "paths", dtype=np.int32)
+        self._lines = _mapped(folder / "lines", np.dtype(np.int64))
+        self._path_of_row = _mapped(folder / "paths", np.dtype(np.int32))
         self._tokens: dict[str, Tokens] = {}
         for number, field in enumerate(self.fields):
-            ends = np.fromfile(folder / f"{number}.ends", dtype=np.int64)
-            self._tokens[field] = Tokens(_mapped(folder / f"{number}.ids", np.dtype(header["dtype"])), ends)
-        self.lengths = {field: tokens.lengths for field, tokens in self._tokens.items()}
+            ids = _mapped(folder / f"{number}.ids", np.dtype(header["dtype"]))
+            self._tokens[field] = Tokens(ids, _mapped(folder / f"{number}.ends", np.dtype(np.int64)))
 
     def __len__(self) -> int:
         return len(self._lines)
@@ -66,12 +66,17 @@ class TokenStore:
     def __getitem__(self, field: str) -> Tokens:
         return self._tokens[field]
 
+    @cached_property
+    def lengths(self) -> dict[str, NDArray[np.int64]]:
+        """How many tokens each row has, field by field."""
+        return {field: np.diff(tokens.ends, prepend=0) for field, tokens in self._tokens.items()}
+
     def equals(self, other: "TokenStore") -> bool:
         """Whether both hold the same tokens, row by row."""
-        return self.lengths.keys() == other.lengths.keys() and all(
-            np.array_equal(self.lengths[field], other.lengths[field])
+        return set(self.fields) == set(other.fields) and all(
+            np.array_equal(self[field].ends, other[field].ends)
             and np.array_equal(self[field].ids, other[field].ids)
-            for field in self.lengths
+            for field in self.fields
         )
 
     def place(self, row: int) -> str:
@@ -180,7 +185,7 @@ def _aside(folder: Path) -> Iterator[Path]:
         shutil.rmtree(unfinished, ignore_errors=True)
 
 
-def _mapped(path: Path, dtype: np.dtype[Any]) -> Ids:
+def _mapped(path: Path, dtype: np.dtype[Any]) -> NDArray[Any]:
     # An empty file cannot be mapped.
     if not path.stat().st_size:
         return np.empty(0, dtype=dtype)

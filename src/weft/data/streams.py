@@ -21,7 +21,8 @@ class Stream:
         self.begin = begin
         self.size = max(0, end - begin)
         self.length = length
-        self.lengths: NDArray[np.int64] = np.full((max(0, self.size - 1) // length, 1), length)  # (N, 1)
+        rows = max(0, self.size - 1) // length
+        self.lengths: NDArray[np.int64] = np.broadcast_to(np.int64(length), (rows, 1))  # (N, 1)
 
     def __len__(self) -> int:
         return len(self.lengths)
@@ -34,9 +35,8 @@ class Stream:
 
     def place(self, number: int) -> str:
         """The file and line where a row begins."""
-        ends = self.store.lengths[FIELD].cumsum()
         start = self._starts(np.array([number]), shift=0)[0]
-        return self.store.place(int(np.searchsorted(ends, start, side="right")))
+        return self.store.place(int(np.searchsorted(self.store[FIELD].ends, start, side="right")))
 
     def _starts(self, numbers: NDArray[np.int64], *, shift: int) -> list[int]:
         begins: list[int] = (

@@ -43,14 +43,14 @@ class Completions:
         self.prompts, self.completions = store[fields[0]], store[fields[1]]
         self.prefix, self.end = list(prefix), end
         every = np.asarray(numbers, dtype=np.int64)
-        written = self.completions.lengths[every]
-        lengths = len(self.prefix) + self.prompts.lengths[every] + written
+        written = store.lengths[fields[1]][every]
+        lengths = len(self.prefix) + store.lengths[fields[0]][every] + written
         fits = (lengths <= length) & (lengths > written)  # something stands before a completion
         self.too_long = int((lengths > length).sum())
         self.numbers = every[fits]
         self.lengths: NDArray[np.int64] = lengths[
             fits, None
-        ]  # what is read; what is predicted comes one later
+        ]  # of what is read: the predicted comes one later
         self.size = int(sizes[self.numbers].sum())
         self.predicted = int((written[fits] + 1).sum())
 

@@ -177,7 +177,7 @@ class LanguageProblem(Problem):
             begun=begun,
             encode=encode,
         )
-        if not store.lengths[FIELD].any():
+        if not len(store[FIELD].ids):
             raise UserError(f"{', '.join(names)}: not a single line of text to learn from")
         path = folder / BYTES
         if report is not None or not path.exists():  # the run may have been stopped before it was written
@@ -187,7 +187,7 @@ class LanguageProblem(Problem):
 
     def _divided(self, store: TokenStore, tokenizer: Tokenizer) -> tuple["Texts", Texts]:
         """What is learned from, and what is held out: the end of a stream, a row at the least, or some of the texts."""
-        size, length = int(store.lengths[FIELD].sum()), self.run.language.length
+        size, length = len(store[FIELD].ids), self.run.language.length
         tokens = max(1, int(self.run.hold_out * size))
         if self.run.language.texts == "stream":
             end = max(0, size - max(tokens, length + 1))
@@ -210,7 +210,7 @@ class LanguageProblem(Problem):
 
     def _whole(self, store: TokenStore, tokenizer: Tokenizer) -> Texts:
         if self.run.language.texts == "stream":
-            size = int(store.lengths[FIELD].sum())
+            size = len(store[FIELD].ids)
             return Streamed(Stream(store, begin=0, end=size, length=self.run.language.length))
         return self._apart(store, find_documents(store.lengths[FIELD]), tokenizer)
 

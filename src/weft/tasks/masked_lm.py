@@ -74,7 +74,7 @@ class MaskedProblem(Problem):
         documents = find_documents(store.lengths[FIELD])
         if self.valid is None:
             # No more than is measured on.
-            tokens = min(self.run.hold_out * store.lengths[FIELD].sum(), HELD_OUT * self.run.masked.length)
+            tokens = min(self.run.hold_out * len(store[FIELD].ids), HELD_OUT * self.run.masked.length)
             documents, held = hold_out_tokens(documents, tokens=max(1, int(tokens)), seed=self.run.train.seed)
             valid = self._rows(store, held, tokenizer)
         else:
@@ -96,7 +96,7 @@ class MaskedProblem(Problem):
         if not self.run.masked.next_sentence:
             return Rows(store, pack(documents, room=length, edges=around(layout)), layout=layout)
         most = (length - around(layout) - len(layout.between)) // 2
-        ends = store.lengths[FIELD].cumsum()
+        ends = store[FIELD].ends
         pairs = pair_up(documents, ends, most=most, seed=self.run.train.seed)
         return Rows(store, pairs.packing, layout=layout, follows=pairs.follows, alone=pairs.alone)
 
@@ -339,6 +339,6 @@ def _store(folder: Path, sources: Sources, tokenizer: Tokenizer, *, begun: bool)
         names=names,
         begun=begun,
     )
-    if not store.lengths[FIELD].any():
+    if not len(store[FIELD].ids):
         raise UserError(f"{', '.join(names)}: not a single line of text to learn from")
     return store

@@ -26,7 +26,7 @@ def token_losses(
     """
     step = length if stride is None else stride
     losses = torch.empty(len(ids) - 1)
-    starts = list(range(0, max(1, len(ids) - 1 - length + step), step))
+    starts = range(0, max(1, len(losses) - length + step), step) if len(losses) else []
     whole = [start for start in starts if start + length < len(ids)]
     rest = [start for start in starts if start + length >= len(ids)]
     parts = [
