@@ -14,6 +14,7 @@ from benchmarks import (
     masked_throughput,
     reading,
     reading_quality,
+    time_to_loss,
     time_to_quality,
     training_throughput,
     writing,
@@ -30,6 +31,7 @@ SHORT = {
 }
 WITH_RUN = {"corpus_decoding": corpus_decoding.run}
 LONG = {"time_to_quality": time_to_quality.run, "reading_quality": reading_quality.run}
+WITH_PEER = {"time_to_loss": time_to_loss.run}
 WIDTH = 110  # of a table that goes to no terminal
 ROOT = Path(__file__).resolve().parent.parent
 
@@ -53,14 +55,14 @@ def main(
     run
         A trained weft model from German to English, for `corpus_decoding`.
     minutes
-        What `weft train` is given in `time_to_quality`.
+        What `weft train` is given in `time_to_quality` and `time_to_loss`.
     json
         Where to keep the results; by default a file in `work`, named by the time.
     work
         Where to keep runs, the peers' among them, which take an hour and are not repeated.
     """
     console = Console(width=None if sys.stdout.isatty() else WIDTH)
-    known = SHORT | WITH_RUN | LONG
+    known = SHORT | WITH_RUN | WITH_PEER | LONG
     for name in names:
         if name not in known:
             raise UserError(

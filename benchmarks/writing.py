@@ -88,7 +88,7 @@ def _trainer(text: Path, folder: Path) -> Trainer:
     run = LanguageRun(
         data=DataConfig(train=(str(text),)),
         tokenizer=TokenizerConfig(kind="characters"),
-        model=ModelConfig.model_validate({**recipe["model"], **shape, "dropout": 0.0}),
+        model=ModelConfig.model_validate({**recipe["model"], **shape, "dropout": 0.0, "ngrams": None}),
         train=TrainConfig.model_validate({**recipe["train"], "batch_tokens": ROWS * NANO.length}),
         language=LanguageConfig(length=NANO.length),
     )

@@ -59,7 +59,9 @@ def prospect(run: RunConfig, trainer: Trainer) -> dict[str, Any]:
     """What can be said before the first step; the time by what such a machine keeps up in a whole training step."""
     task = trainer.task
     tokens = int(task.lengths.sum())
-    parameters = sum(parameter.numel() for parameter in trainer.model.parameters())
+    counts = {name: parameter.numel() for name, parameter in trainer.model.named_parameters()}
+    parameters = sum(counts.values())
+    met = sum(count for name, count in counts.items() if not name.startswith("ngrams."))
     steps = trainer.batches.steps_per_epoch(0)
     source, target = _work(task, run.model.kin)
     step = estimate_step(
@@ -69,9 +71,9 @@ def prospect(run: RunConfig, trainer: Trainer) -> dict[str, Any]:
         target=target / steps,
         length=float(task.lengths.mean()),
     )
-    if parameters > PARAMETERS_PER_TOKEN * tokens:
+    if met > PARAMETERS_PER_TOKEN * tokens:  # a token meets but a few rows of n-grams
         trainer.reporter.message(
-            f"{tokens:,} tokens are few for {parameters:,} parameters: expect the text to be learned by heart; more "
+            f"{tokens:,} tokens are few for {met:,} parameters: expect the text to be learned by heart; more "
             "text would help, or a smaller model"
         )
     layers = "+".join(str(count) for count in (run.model.encoder_layers, run.model.decoder_layers) if count)

@@ -544,7 +544,8 @@ def test_export_knows_every_field_of_a_model() -> None:
     checked = {"tie", "special", "kv_heads", "position_offset"}
     only_for_the_start_of_training = {"initialisation", "zero_output"}
     # Which an encoder, a model without a window and one without rotary positions do not have.
-    of_others = {"decoder_layers", "global_every", "rotary_base", "rotary_scaling", "recurrence", "adaptive"}
+    rotary = {"rotary_base", "rotary_scaling"}
+    of_others = {"decoder_layers", "global_every", "recurrence", "adaptive", "ngrams", *rotary}
     assert carried | checked | only_for_the_start_of_training | of_others == set(ModelConfig.model_fields)
 
 

@@ -354,7 +354,7 @@ def test_export_knows_every_field_of_a_model() -> None:
     in_words = {
         *("feed_forward", "kv_heads", "head_size", "query_key_value_bias", "norm_epsilon", "rotary_base"),
         *("rotary_scaling", "window", "global_every", "bias", "tie", "special", "norm_scale", "norm_place"),
-        *("architecture", "embedding_norm", "scale_embedding", "output_bias"),
+        *("architecture", "embedding_norm", "scale_embedding", "output_bias", "ngrams"),
     }
     only_for_training = {
         "initialisation",
@@ -425,9 +425,13 @@ def test_how_a_folder_wants_to_be_sampled_from(
 
 def test_ways_to_generate_that_weft_has_not(tmp_path: Path) -> None:
     folder = export(tmp_path / "out", described(LLAMA))
-    edit(folder / "generation_config.json", {"num_beam_groups": 2, "do_sample": True, "num_beams": 4})
+    edit(
+        folder / "generation_config.json",
+        {"encoder_repetition_penalty": 2.0, "do_sample": True, "num_beams": 4},
+    )
     with pytest.raises(
-        UserError, match=r"num_beam_groups = 2 \(not 1\); num_beams = 4 beside do_sample = true"
+        UserError,
+        match=r"encoder_repetition_penalty = 2.0 \(not 1.0\); num_beams = 4 beside do_sample = true",
     ):
         import_folder(folder)
 

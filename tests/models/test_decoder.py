@@ -38,6 +38,7 @@ SCHEMES: list[dict[str, Any]] = [
     {"window": 3, "global_every": 2},
     {"rotary_base": 500.0, "rotary_scaling": {"kind": "yarn", "factor": 4, "original_length": 8}},
     {"norm_place": "after", "bias": False, "query_key_value_bias": True},
+    {"ngrams": {"longest": 4, "rows": 50}},
 ]
 
 
@@ -46,7 +47,7 @@ def decoder(**fields: Any) -> Decoder:
     model = Decoder(ModelConfig.model_validate(SMALL | fields)).eval()
     with torch.no_grad():
         for name, weight in model.named_parameters():
-            if name.endswith("bias"):
+            if name.endswith("bias") or name.startswith("ngrams"):
                 weight.normal_(std=0.3)
     return model
 

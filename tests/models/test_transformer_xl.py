@@ -38,6 +38,9 @@ VOCABULARIES: list[dict[str, Any]] = [
 ]
 
 
+NGRAMS: dict[str, Any] = {"longest": 4, "rows": 50}
+
+
 def made(*, spread: float = 0.3, **fields: Any) -> TransformerXL:
     torch.manual_seed(0)
     model = TransformerXL(ModelConfig.model_validate(SMALL | fields)).eval()
@@ -65,8 +68,11 @@ def in_segments(model: TransformerXL, tokens: Tensor, lengths: list[int]) -> tup
 @pytest.mark.parametrize(
     "recurrence", [{"memory": 32}, {"memory": 6, "same_length": True}, {"memory": 20, "clamp": 4}]
 )
-def test_segments_with_enough_memory_are_one_text(place: str, recurrence: dict[str, Any]) -> None:
-    model, tokens = made(norm_place=place, recurrence=recurrence), ids(2, 20)
+@pytest.mark.parametrize("ngrams", [None, NGRAMS])
+def test_segments_with_enough_memory_are_one_text(
+    place: str, recurrence: dict[str, Any], ngrams: dict[str, Any] | None
+) -> None:
+    model, tokens = made(norm_place=place, recurrence=recurrence, ngrams=ngrams), ids(2, 20)
     whole, _ = model(tokens)
     states, _ = in_segments(model, tokens, [4, 7, 1, 1, 7])
     torch.testing.assert_close(states, whole, atol=1e-5, rtol=1e-5)
@@ -83,8 +89,11 @@ def test_segments_with_enough_memory_are_one_text(place: str, recurrence: dict[s
         {"memory": 1},
     ],
 )
-def test_a_token_at_a_time_is_a_segment_of_one(place: str, recurrence: dict[str, Any]) -> None:
-    model, tokens = made(norm_place=place, recurrence=recurrence), ids(3, 24)
+@pytest.mark.parametrize("ngrams", [None, NGRAMS])
+def test_a_token_at_a_time_is_a_segment_of_one(
+    place: str, recurrence: dict[str, Any], ngrams: dict[str, Any] | None
+) -> None:
+    model, tokens = made(norm_place=place, recurrence=recurrence, ngrams=ngrams), ids(3, 24)
     for begin in (1, 4, 10):
         hidden, memory = model(tokens[:, :begin])
         kept = model.keep(memory)

@@ -29,6 +29,8 @@ class Search:
         How many hypotheses to keep: 1 is greedy.
     temperature
         Sample: below 1 is tamer, above 1 wilder.
+    contrast
+        Weigh likely tokens, 4 or --top-k, against how much each repeats what was read: from 0 to 1, such as 0.6.
     top_k
         Sample from this many most likely tokens.
     top_p
@@ -44,6 +46,7 @@ class Search:
     """
 
     beam: int | None = None
+    contrast: float | None = None
     temperature: float | None = None
     top_k: int | None = None
     top_p: float | None = None

@@ -42,6 +42,10 @@ class Search:
         How many hypotheses to keep: 1 is greedy. By default what the model asks for, or 5, and at least --nbest.
     nbest
         How many translations to give of each text.
+    groups
+        Share the beams out among so many groups, which differ from each other by --diversity.
+    diversity
+        What a group's token costs each group after it, such as 1.
     length_penalty
         Above 1 favours long translations, below 1 short ones.
     min_length
@@ -72,6 +76,8 @@ class Search:
 
     beam: int | None = None
     nbest: int = 1
+    groups: int | None = None
+    diversity: float | None = None
     length_penalty: float | None = None
     min_length: int | None = None
     max_length: int | None = None

@@ -13,6 +13,7 @@ __all__ = [
     "Cluster",
     "HeadName",
     "ModelConfig",
+    "Ngrams",
     "Recurrence",
     "RotaryScaling",
     "SpecialTokens",
@@ -93,6 +94,15 @@ class Adaptive(Config):
         return self
 
 
+class Ngrams(Config):
+    """Vectors of the last two to `longest` tokens beside those of the last one, in a table of `rows` for each length, which
+    n-grams that hash alike share (Huang et al. 2025, section 3.1). In training, a share `dropout` of them is left out."""
+
+    longest: int = Field(default=5, ge=2, le=16)
+    rows: int = Field(default=16_384, gt=0, le=2**31)
+    dropout: float = Rate
+
+
 class Cluster(NamedTuple):
     """The tokens from `first` up to, not including, `end`, and the width of their vectors."""
 
@@ -116,7 +126,8 @@ class ModelConfig(Config):
     """The shape of a model. Behaviour follows these fields alone, never a model's name.
 
     An "encoder" has no decoder layers, a "decoder" no encoder layers. A "transformer-xl" is a decoder with a `recurrence`,
-    whose relative positions are its own (`position` "none"), and may have an `adaptive` vocabulary. With a `window`, a
+    whose relative positions are its own (`position` "none"), and may have an `adaptive` vocabulary. Either may know
+    `ngrams`, too. With a `window`, a
     layer's tokens see those less than so many positions away, but for each `global_every`th layer from the first one on,
     where all see all; 0: there is none. `head_size` is a head's width where it is not what the heads share of the model's.
     `query_key_value_bias` None: as `bias`.
@@ -156,6 +167,7 @@ class ModelConfig(Config):
     zero_output: bool = False
     recurrence: Recurrence | None = None
     adaptive: Adaptive | None = None
+    ngrams: Ngrams | None = None
     dropout: float = Rate
     attention_dropout: float = Rate
     activation_dropout: float = Rate
@@ -204,6 +216,12 @@ class ModelConfig(Config):
         for name in _NOT_RECURRENT:
             if getattr(self, name) != fields[name].default:
                 raise ValueError(f"{name} does not suit the architecture transformer-xl")
+        return self
+
+    @model_validator(mode="after")
+    def _ngrams_suit(self) -> Self:
+        if self.ngrams is not None and self.kin != "decoder":
+            raise ValueError(f"ngrams does not suit the architecture {self.architecture}")
         return self
 
     @model_validator(mode="after")

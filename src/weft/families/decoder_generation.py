@@ -29,6 +29,8 @@ _SEARCH = (
     Field("early_stopping", "early_stopping", False),
     Field("repetition_penalty", "repetition_penalty", 1.0),
     Field("no_repeat_ngram_size", "no_repeat_ngram", 0),
+    Field("num_beam_groups", "groups", 1),
+    Field("diversity_penalty", "diversity", 0.0),
     Field("renormalize_logits", "renormalise", False),
 )
 _KNOWN = {field.ours for field in (*_SAMPLING, *_SEARCH)} | {"sample", "banned"}

@@ -80,6 +80,7 @@ def weight_rules(model: ModelConfig, *, family: Family, base: str) -> list[Rule]
 _THEIR_ONLY = {"quantization_config": None, "is_encoder_decoder": False, "add_cross_attention": False}
 _OUR_ONLY = {
     "architecture": "decoder",
+    "ngrams": None,
     "norm_scale": True,
     "norm_place": "before",
     "embedding_norm": False,

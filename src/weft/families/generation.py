@@ -21,14 +21,14 @@ _FIELDS = (
     Field("early_stopping", "early_stopping", False),
     Field("repetition_penalty", "repetition_penalty", 1.0),
     Field("no_repeat_ngram_size", "no_repeat_ngram", 0),
+    Field("num_beam_groups", "groups", 1),
+    Field("diversity_penalty", "diversity", 0.0),
     Field("renormalize_logits", "renormalise", False),
 )
 
 # Ways to search that weft has not: each must be off.
 _THEIR_ONLY = {
     "do_sample": False,
-    "num_beam_groups": 1,
-    "diversity_penalty": 0.0,
     "encoder_repetition_penalty": 1.0,
     "encoder_no_repeat_ngram_size": 0,
     "force_words_ids": None,

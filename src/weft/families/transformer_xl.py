@@ -253,6 +253,7 @@ _OUR_ONLY = MappingProxyType(
         "position": "none",
         "scale_embedding": True,
         "output_bias": True,
+        "ngrams": None,
     }
 )
 _CUTOFFS = (20_000, 40_000, 200_000)

@@ -35,6 +35,8 @@ def generate(
     number among the `nbest` alone: the same source twice gives the same outputs twice.
     """
     check_words(model.config, config)
+    if config.contrast:
+        raise UserError("contrast: contrastive search is for language models; leave it out")
     samples = config.nbest if config.sample else 1
     found: list[list[Hypothesis]] = [[] for _ in sources]
     training = model.training

@@ -9,18 +9,23 @@ from weft.config import Config
 __all__ = ["SearchConfig"]
 
 Tokens = tuple[int, ...]
-SAMPLING_ONLY = ("temperature", "top_k", "top_p", "min_p", "seed")
-BEAMS_ONLY = ("early_stopping", "forced")
+SAMPLING_ONLY = ("temperature", "top_p", "min_p", "seed")
+BEAMS_ONLY = ("early_stopping", "forced", "groups", "diversity")
 
 
 class SearchConfig(Config):
-    """Greedy search with one beam, beam search with more, or sampling; and what the output may and must hold.
+    """Greedy search with one beam, beam search with more, contrastive search or sampling; and what the output may and must
+    hold.
 
     Lengths count generated tokens, the end token included. A hypothesis scores Σ log p / length **
     length_penalty ("power", as Hugging Face has it) or Σ log p / ((5 + length) / 6) ** length_penalty
     ("gnmt": Wu et al. 2016, section 7). A sentence's search is over when as many hypotheses as there are
     beams are finished, and, unless `early_stopping` is True, the best running one would score no better than
     the worst finished one at its present length (False) or at any (`"never"`).
+
+    Diverse beam search (Vijayakumar et al. 2018) shares the beams out among `groups`: what a group goes on with costs each
+    group after it `diversity` nats. Contrastive search (Su et al. 2022, section 3.2) weighs the probabilities of the `top_k`
+    likeliest tokens against how much the state that each would bring resembles one before it, of the weight `contrast`.
     """
 
     beams: int = Field(default=1, ge=1, le=1000)
@@ -33,9 +38,13 @@ class SearchConfig(Config):
     scoring: Literal["power", "gnmt"] = "power"
     early_stopping: bool | Literal["never"] = False
 
+    groups: int = Field(default=1, ge=1)
+    diversity: float = Field(default=0.0, ge=0, le=1000)
+    contrast: float = Field(default=0.0, ge=0, lt=1)  # 0: off
+
     sample: bool = False
     temperature: float = Field(default=1.0, ge=1e-6, le=1000)
-    top_k: int = Field(default=0, ge=0)  # 0: all
+    top_k: int = Field(default=0, ge=0)  # 0: all; in contrastive search 4
     top_p: float = Field(default=1.0, gt=0, le=1)
     min_p: float = Field(default=0.0, ge=0, lt=1)
     seed: int = 0
@@ -52,10 +61,26 @@ class SearchConfig(Config):
             fields = type(self).model_fields
             return ", ".join(name for name in names if getattr(self, name) != fields[name].default)
 
-        if not self.sample and (names := changed(SAMPLING_ONLY)):
+        if not self.sample and (
+            names := changed(SAMPLING_ONLY if self.contrast else ("top_k", *SAMPLING_ONLY))
+        ):
             raise ValueError(f"{names}: only sampling uses this; set sample too")
         if self.sample and (names := changed(("beams", *BEAMS_ONLY))):
             raise ValueError(f"{names}: only beam search uses this; leave out this or sample")
+        if self.contrast and (self.sample or changed(("beams", *BEAMS_ONLY))):
+            raise ValueError(
+                "contrast: contrastive search neither samples nor has beams; leave out one of the two"
+            )
+        if self.beams % self.groups:
+            raise ValueError(f"groups {self.groups}: {self.beams} beams cannot be shared out evenly")
+        if (self.groups > 1) != (self.diversity > 0):
+            raise ValueError(
+                "groups and diversity: of several groups each has to cost the next something, so set both"
+            )
+        if self.groups > 1 and self.forced:
+            raise ValueError(
+                "groups and forced words: the beams are shared out in one way, leave out one of the two"
+            )
         if not self.sample and self.nbest > self.beams:
             raise ValueError(f"nbest {self.nbest} needs beams {self.nbest} or more, not {self.beams}")
         if self.max_length is not None and self.min_length > self.max_length:

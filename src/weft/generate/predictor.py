@@ -72,9 +72,14 @@ class DecoderPredictor:
         self.cache = model.new_cache(prompts.shape[1] + capacity)
 
     def predict(self, tokens: Int[Tensor, "B T"]) -> Float[Tensor, "B V"]:
+        """The logits after what is read."""
+        return self.model.logits(self.read(tokens)[:, -1])
+
+    def read(self, tokens: Int[Tensor, "B T"]) -> Float[Tensor, "B S D"]:
         """Read the prompts, which take the place of the first start tokens, and then the new tokens."""
         new, self.prompts = (tokens if self.prompts is None else self.prompts), None
-        return self.model.logits(self.model(new, cache=self.cache)[:, -1])
+        states: Tensor = self.model(new, cache=self.cache)
+        return states
 
     def reorder(self, rows: Int[Tensor, " R"]) -> None:
         """Move the cached keys and values."""
@@ -93,16 +98,22 @@ class RecurrentPredictor:
         self.kept: Kept | None = None
 
     def predict(self, tokens: Int[Tensor, "B T"]) -> Float[Tensor, "B V"]:
+        """The logits after what is read."""
+        return self.model.logits(self.read(tokens)[:, -1])
+
+    def read(self, tokens: Int[Tensor, "B T"]) -> Float[Tensor, "B S D"]:
         """Read the prompts, which take the place of the first start tokens, segment by segment; then the new tokens."""
-        if self.kept is None:
-            memory: Memory | None = None
-            for segment in torch.split(self.prompts, SEGMENT, dim=1):
-                hidden, memory = self.model(segment, memory)
-            assert memory is not None  # a prompt has a token at least
-            self.kept = self.model.keep(memory)
-        else:
-            hidden, self.kept = self.model.next(tokens, self.kept)
-        return self.model.logits(hidden[:, -1])
+        if self.kept is not None:
+            states, self.kept = self.model.next(tokens, self.kept)
+            return states
+        memory: Memory | None = None
+        parts = []
+        for segment in torch.split(self.prompts, SEGMENT, dim=1):
+            states, memory = self.model(segment, memory)
+            parts.append(states)
+        assert memory is not None  # a prompt has a token at least
+        self.kept = self.model.keep(memory)
+        return torch.cat(parts, dim=1)
 
     def reorder(self, rows: Int[Tensor, " R"]) -> None:
         """Move what is remembered."""

@@ -10,6 +10,7 @@ from torch import Tensor
 from weft.errors import UserError
 from weft.generate.batches import SENTENCES_TOGETHER, check_words, make_uniforms
 from weft.generate.config import SearchConfig
+from weft.generate.contrastive import ContrastivePredictor
 from weft.generate.hypothesis import Hypothesis
 from weft.generate.loop import search
 from weft.generate.predictor import DecoderPredictor, Predictor, RecurrentPredictor
@@ -90,8 +91,9 @@ def _search(
     filled = batch + [batch[-1]] * (-len(batch) % together)
     tokens = torch.tensor([list(prompt) for prompt, _ in filled], device=device)
     limits = [limit] * len(filled)
+    predictor = _predictor(model, tokens, config, limit=limit, guess=guess)
     results = search(
-        _predictor(model, tokens, limit=limit, guess=guess),
+        predictor,
         config,
         model.config.special,
         limits=limits,
@@ -101,19 +103,27 @@ def _search(
         wanted=torch.arange(len(filled), device=device) < len(batch),
         uniforms=make_uniforms(filled, config, limits=limits).to(device) if config.sample else None,
         processors=processors,
+        choose=predictor.choose if isinstance(predictor, ContrastivePredictor) else None,
         tell=tell,
     )
     return results[: len(batch)]
 
 
 def _predictor(
-    model: Decoder | TransformerXL, prompts: Tensor, *, limit: int, guess: Callable[[], Guess] | None
+    model: Decoder | TransformerXL,
+    prompts: Tensor,
+    config: SearchConfig,
+    *,
+    limit: int,
+    guess: Callable[[], Guess] | None,
 ) -> Predictor:
-    if isinstance(model, TransformerXL):
-        return RecurrentPredictor(model, prompts)
-    if guess is not None:
+    if guess is not None and isinstance(model, Decoder):
         return SpeculativePredictor(model, prompts, capacity=limit, guess=guess())
-    return DecoderPredictor(model, prompts, capacity=limit)
+    if isinstance(model, TransformerXL):
+        reader: DecoderPredictor | RecurrentPredictor = RecurrentPredictor(model, prompts)
+    else:
+        reader = DecoderPredictor(model, prompts, capacity=limit)
+    return ContrastivePredictor(reader, config) if config.contrast else reader
 
 
 def stop_at(ends: Callable[[list[int]], bool], *, last: int, end: int) -> Processor:

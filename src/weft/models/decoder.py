@@ -9,6 +9,7 @@ from weft.nn.cache import KVCache
 from weft.nn.embedding import Embedding
 from weft.nn.initialise import initialise
 from weft.nn.masks import Mask
+from weft.nn.ngram_embedding import NgramEmbedding
 from weft.nn.stack import Stack
 
 __all__ = ["Decoder"]
@@ -21,6 +22,7 @@ class Decoder(nn.Module):
         super().__init__()
         self.config = config
         self.embedding = Embedding(config)
+        self.ngrams = NgramEmbedding(config.ngrams, width=config.width) if config.ngrams else None
         self.decoder = Stack(config, layers=config.decoder_layers, causal=True, cross=False)
         self.output = nn.Linear(config.width, config.vocabulary, bias=config.output_bias)
         if config.tie != "none":
@@ -39,7 +41,11 @@ class Decoder(nn.Module):
         row's tokens stand if they do not simply follow each other (packed documents). With `cache`, `ids` holds the new
         tokens alone.
         """
-        states: Tensor = self.decoder(self.embedding(ids), mask=mask, positions=positions, cache=cache)
+        x = self.embedding(ids)
+        if self.ngrams is not None:
+            before = None if cache is None else cache.extend(ids)
+            x = x + self.ngrams(ids, before=before, positions=positions)
+        states: Tensor = self.decoder(x, mask=mask, positions=positions, cache=cache)
         return states
 
     def logits(self, hidden: Float[Tensor, "*N D"]) -> Float[Tensor, "*N V"]:

@@ -13,6 +13,7 @@ from weft.nn.feed_forward import FeedForward
 from weft.nn.initialise import NORMAL_DEVIATION, initialise
 from weft.nn.loss import Loss
 from weft.nn.masks import Mask
+from weft.nn.ngram_embedding import NgramEmbedding
 from weft.nn.relative_attention import RelativeAttention, sinusoids
 from weft.nn.stack import Residual
 
@@ -20,9 +21,12 @@ __all__ = ["Memory", "TransformerXL"]
 
 
 class Memory(NamedTuple):
-    """What came into each layer at the last positions before a segment; no gradient flows into it."""
+    """What came into each layer at the last positions before a segment, into which no gradient flows; and as many of the
+    last tokens as n-grams reach back.
+    """
 
     layers: tuple[Float[Tensor, "B M D"], ...]
+    tokens: Int[Tensor, "B N"]
 
     @property
     def length(self) -> int:
@@ -30,7 +34,7 @@ class Memory(NamedTuple):
 
     def select(self, rows: Int[Tensor, " R"]) -> "Memory":
         """The memory of these rows, in this order: of the texts that go on, or of the beams that were chosen."""
-        return Memory(tuple(layer[rows] for layer in self.layers))
+        return Memory(tuple(layer[rows] for layer in self.layers), self.tokens[rows])
 
 
 class Kept(NamedTuple):
@@ -41,11 +45,12 @@ class Kept(NamedTuple):
     keys: tuple[Float[Tensor, "B H M K"], ...]
     values: tuple[Float[Tensor, "B H M K"], ...]
     distances: tuple[Float[Tensor, "1 H S K"], ...]
+    tokens: Int[Tensor, "B N"]
 
     def select(self, rows: Int[Tensor, " R"]) -> "Kept":
         """What is kept of these rows, in this order."""
         keys, values = (tuple(layer[rows] for layer in layers) for layers in self[:2])
-        return Kept(keys, values, self.distances)
+        return Kept(keys, values, self.distances, self.tokens[rows])
 
 
 class TransformerXL(nn.Module):
@@ -57,6 +62,7 @@ class TransformerXL(nn.Module):
         self.config = config
         self.recurrence = config.recurrence
         self.embedding = AdaptiveEmbedding(config)
+        self.ngrams = NgramEmbedding(config.ngrams, width=config.width) if config.ngrams else None
         shared = _biases(config) if config.recurrence.shared_biases else None
         self.blocks = nn.ModuleList(
             RecurrentBlock(config, biases=shared or _biases(config)) for _ in range(config.decoder_layers)
@@ -82,12 +88,12 @@ class TransformerXL(nn.Module):
         encoded = self._distances(keys, like=memory.layers[0])
         window = remember if self.recurrence.same_length else None
         mask = Mask(causal=True, window=window).build(ids.shape[1], keys, device=ids.device)
-        x = self.dropout(self.embedding(ids))
+        x, tokens = self._embed(ids, memory.tokens)
         kept = []
         for block, before in zip(self.blocks, memory.layers, strict=True):
             kept.append(torch.cat([before, x.detach()], dim=1)[:, -remember:])
             x = block(x, before, distances=encoded, mask=mask)
-        return self.dropout(x), Memory(tuple(kept))
+        return self.dropout(x), Memory(tuple(kept), tokens)
 
     def keep(self, memory: Memory) -> Kept:
         """What `next` needs of a memory."""
@@ -99,17 +105,28 @@ class TransformerXL(nn.Module):
             for block, before in zip(blocks, memory.layers, strict=True)
         ]
         keys, values = zip(*pairs, strict=True)
-        return Kept(keys, values, tuple(block.attention.project(distances) for block in blocks))
+        projected = tuple(block.attention.project(distances) for block in blocks)
+        return Kept(keys, values, projected, memory.tokens)
 
     def next(self, ids: Int[Tensor, "B 1"], kept: Kept) -> tuple[Float[Tensor, "B 1 D"], Kept]:
         """As `forward` on a segment of one token, at the cost of that token alone."""
-        x = self.dropout(self.embedding(ids))
+        x, tokens = self._embed(ids, kept.tokens)
         keys, values = [], []
         for block, k, v, r in zip(self._blocks, kept.keys, kept.values, kept.distances, strict=True):
             x, key, value = block.next(x, k, v, r)
             keys.append(key[:, :, max(0, key.shape[2] - self._seen + 1) :])
             values.append(value[:, :, max(0, value.shape[2] - self._seen + 1) :])
-        return self.dropout(x), Kept(tuple(keys), tuple(values), kept.distances)
+        return self.dropout(x), Kept(tuple(keys), tuple(values), kept.distances, tokens)
+
+    def _embed(
+        self, ids: Int[Tensor, "B T"], before: Int[Tensor, "B N"]
+    ) -> tuple[Float[Tensor, "B T D"], Int[Tensor, "B P"]]:
+        """The tokens' vectors, and what the next ones need to know of the tokens."""
+        x = self.embedding(ids)
+        if self.ngrams is not None:
+            x = x + self.ngrams(ids, before=before)
+            before = torch.cat([before, ids], dim=1)[:, -self.ngrams.longest + 1 :]
+        return self.dropout(x), before
 
     @property
     def _blocks(self) -> list["RecurrentBlock"]:
@@ -130,7 +147,8 @@ class TransformerXL(nn.Module):
         """That of texts which have not begun."""
         weight = next(self.parameters())
         empty = torch.empty(rows, 0, self.config.width, dtype=weight.dtype, device=weight.device)
-        return Memory((empty,) * self.config.decoder_layers)
+        no_tokens = torch.empty(rows, 0, dtype=torch.long, device=weight.device)
+        return Memory((empty,) * self.config.decoder_layers, no_tokens)
 
     def logits(self, hidden: Float[Tensor, "*N D"]) -> Float[Tensor, "*N V"]:
         """Scores over the vocabulary, which of an adaptive one are log-probabilities."""

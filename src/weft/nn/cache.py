@@ -53,15 +53,22 @@ class LayerCache:
 
 
 class KVCache:
-    """The caches of a stack's layers, each with room for `capacity` tokens."""
+    """The caches of a stack's layers, each with room for `capacity` tokens; and these, where the model asks for them."""
 
     def __init__(self, layers: int, *, capacity: int) -> None:
         self.layers = [LayerCache(capacity) for _ in range(layers)]
+        self._tokens: Int[Tensor, "B S"] | None = None
 
     @property
     def length(self) -> int:
         """How many tokens are held."""
         return self.layers[0].length
+
+    def extend(self, ids: Int[Tensor, "B T"]) -> Int[Tensor, "B S"]:
+        """Append the new tokens, before the layers read them, and give back those that stand before them."""
+        before = ids[:, :0] if self._tokens is None else self._tokens[:, : self.length]
+        self._tokens = torch.cat([before, ids], dim=1)
+        return before
 
     def forget(self, length: int) -> None:
         """Only the first `length` tokens were read."""
@@ -69,6 +76,8 @@ class KVCache:
             layer.length = length
 
     def reorder(self, rows: Int[Tensor, " R"]) -> None:
+        if self._tokens is not None:
+            self._tokens = self._tokens.index_select(0, rows)
         for layer in self.layers:
             layer.reorder(rows)
 

@@ -131,6 +131,8 @@ class Generator:
         if tokens is not None and not 0 < tokens <= MOST:
             raise UserError(f"{tokens:,} tokens: from 1 to {MOST:,} can be written")
         drawn = [name for name in SAMPLING if options.get(name) is not None]
+        if options.get("contrast") and drawn == ["top_k"]:
+            drawn = []  # so many candidates are weighed, and none is drawn
         if drawn and options.get("beams", 1) != 1:
             raise UserError(
                 f"beams and {drawn[0]}: a text is either searched for or drawn, leave out one of the two"
@@ -154,7 +156,7 @@ class Generator:
             self.model,
             prompts,
             search,
-            guess=self._guess(draft, lookup=lookup, beams=search.beams),
+            guess=self._guess(draft, lookup=lookup, search=search),
             processors=[*self._biases(bias), *([] if grammar is None else [grammar]), *self._ends(stops)],
             tell=None if writer is None else writer.add,
         )
@@ -332,14 +334,20 @@ class Generator:
         at_tokens = [stop_at(lambda tokens: tokens[-1] in others, last=1, end=end)] if others else []
         return [*at_strings, *at_tokens]
 
-    def _guess(self, draft: "Generator | None", *, lookup: bool, beams: int) -> Callable[[], Guess] | None:
+    def _guess(
+        self, draft: "Generator | None", *, lookup: bool, search: SearchConfig
+    ) -> Callable[[], Guess] | None:
         """What guesses ahead, where that is asked for."""
         if draft is None and not lookup:
             return None
         if draft is not None and lookup:
             raise UserError("draft and lookup: what comes next is guessed in one way")
-        if beams > 1 or isinstance(self.model, TransformerXL):
-            why = "beams" if beams > 1 else "a Transformer-XL"
+        unsuited = {
+            "beams": search.beams > 1,
+            "contrast": bool(search.contrast),
+            "a Transformer-XL": isinstance(self.model, TransformerXL),
+        }
+        if why := next((name for name, holds in unsuited.items() if holds), None):
             raise UserError(f"draft and lookup do not suit {why}: leave them out")
         if draft is None:
             return lambda: look_up

@@ -71,6 +71,7 @@ class RecurrentLanguageModel(LanguageModel):
         found = {}
         for number, (rows, (memory, segments)) in enumerate(self.carried.items()):
             found[f"{number}.rows"] = torch.tensor([segments, *rows])
+            found[f"{number}.tokens"] = memory.tokens
             found |= {f"{number}.layers.{layer}": tensor for layer, tensor in enumerate(memory.layers)}
         return found
 
@@ -80,7 +81,7 @@ class RecurrentLanguageModel(LanguageModel):
             count = sum(name.startswith(f"{number}.layers.") for name in state)
             layers = tuple(state[f"{number}.layers.{layer}"] for layer in range(count))
             segments, *rows = state[f"{number}.rows"].tolist()
-            self.carried[tuple(rows)] = Carried(Memory(layers), segments)
+            self.carried[tuple(rows)] = Carried(Memory(layers, state[f"{number}.tokens"]), segments)
 
     def held_out_loss(self, model: nn.Module, *, scored: int) -> Loss:
         """The held-out segments one after the other, from the first on, each with the memory of those before."""
