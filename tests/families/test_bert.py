@@ -545,7 +545,7 @@ def test_export_knows_every_field_of_a_model() -> None:
     only_for_the_start_of_training = {"initialisation", "zero_output"}
     # Which an encoder, a model without a window and one without rotary positions do not have.
     rotary = {"rotary_base", "rotary_scaling"}
-    of_others = {"decoder_layers", "global_every", "recurrence", "adaptive", "ngrams", *rotary}
+    of_others = {"decoder_layers", "global_every", "recurrence", "adaptive", "ngrams", "pointer", *rotary}
     assert carried | checked | only_for_the_start_of_training | of_others == set(ModelConfig.model_fields)
 
 

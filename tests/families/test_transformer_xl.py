@@ -329,6 +329,7 @@ def test_export_knows_every_field_of_a_model() -> None:
     only_for_training = {"initialisation", "zero_output", "activation_dropout"}
     without_effect = {
         "encoder_layers",
+        "pointer",
         "global_every",
         "max_length",
         "position_offset",

@@ -127,7 +127,7 @@ class ModelConfig(Config):
 
     An "encoder" has no decoder layers, a "decoder" no encoder layers. A "transformer-xl" is a decoder with a `recurrence`,
     whose relative positions are its own (`position` "none"), and may have an `adaptive` vocabulary. Either may know
-    `ngrams`, too. With a `window`, a
+    `ngrams`, too. A "seq2seq" with a `pointer` may copy tokens of its source. With a `window`, a
     layer's tokens see those less than so many positions away, but for each `global_every`th layer from the first one on,
     where all see all; 0: there is none. `head_size` is a head's width where it is not what the heads share of the model's.
     `query_key_value_bias` None: as `bias`.
@@ -168,6 +168,7 @@ class ModelConfig(Config):
     recurrence: Recurrence | None = None
     adaptive: Adaptive | None = None
     ngrams: Ngrams | None = None
+    pointer: bool = False
     dropout: float = Rate
     attention_dropout: float = Rate
     activation_dropout: float = Rate
@@ -219,9 +220,11 @@ class ModelConfig(Config):
         return self
 
     @model_validator(mode="after")
-    def _ngrams_suit(self) -> Self:
+    def _extensions_suit(self) -> Self:
         if self.ngrams is not None and self.kin != "decoder":
             raise ValueError(f"ngrams does not suit the architecture {self.architecture}")
+        if self.pointer and self.kin != "seq2seq":
+            raise ValueError(f"pointer does not suit the architecture {self.architecture}")
         return self
 
     @model_validator(mode="after")

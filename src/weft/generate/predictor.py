@@ -43,11 +43,24 @@ class Seq2SeqPredictor:
         self.memory = [model.encode(source) for source in sources]
         self.sizes = [len(source) for source in sources]
         self.cache = model.new_cache(capacity)
+        self.copied = (  # of the sources that are left: what their tokens are found by, and these
+            [(model.pointer.keys(memory.states), memory.source) for memory in self.memory]
+            if model.pointer
+            else []
+        )
 
     def predict(self, tokens: Int[Tensor, "B T"]) -> Float[Tensor, "B V"]:
         """Decode the new tokens."""
-        hidden = self.model.decode(tokens, self.memory, cache=self.cache)
-        return self.model.logits(hidden[:, -1])
+        hidden = self.model.decode(tokens, self.memory, cache=self.cache)[:, -1]
+        logits = self.model.logits(hidden)
+        pointer = self.model.pointer
+        if pointer is None:
+            return logits
+        counts = [len(hidden) // sum(self.sizes) * size for size in self.sizes]
+        parts = zip(torch.split(hidden, counts), torch.split(logits, counts), self.copied, strict=True)
+        return torch.cat(
+            [pointer.mix(h, some, keys=keys, source=source) for h, some, (keys, source) in parts]
+        )
 
     def reorder(self, rows: Int[Tensor, " R"]) -> None:
         """Move the cached keys and values; the memory's stay, since no row leaves its sentence."""
@@ -60,6 +73,8 @@ class Seq2SeqPredictor:
         starts = (ends - torch.tensor(self.sizes)).tolist()
         rows = [part - start for part, start in zip(torch.split(sentences, counts), starts, strict=True)]
         self.cache.keep_memory(rows)
+        pairs = zip(self.copied, rows, strict=False)
+        self.copied = [(keys[some], source[some]) for (keys, source), some in pairs if len(some)]
         self.sizes = [count for count in counts if count]
 
 

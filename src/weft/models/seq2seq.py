@@ -11,16 +11,18 @@ from weft.nn.cache import KVCache
 from weft.nn.embedding import Embedding
 from weft.nn.initialise import initialise
 from weft.nn.masks import Mask
+from weft.nn.pointer import Pointer
 from weft.nn.stack import Stack
 
 __all__ = ["Memory", "Seq2Seq"]
 
 
 class Memory(NamedTuple):
-    """What the decoder attends to: the encoder's states, and which of them are real (None: all)."""
+    """What the decoder attends to: the encoder's states, which of them are real (None: all), and of what tokens they are."""
 
     states: Float[Tensor, "M S D"]
     keep: Bool[Tensor, "M S"] | None
+    source: Int[Tensor, "M S"]
 
 
 class Seq2Seq(nn.Module):
@@ -36,12 +38,13 @@ class Seq2Seq(nn.Module):
         self.output = nn.Linear(config.width, config.vocabulary, bias=config.output_bias)
         if config.tie != "none":
             self.output.weight = self.target_embedding.tokens.weight
+        self.pointer = Pointer(config) if config.pointer else None
         initialise(self, config)
 
     def encode(self, source: Int[Tensor, "M S"], *, keep: Bool[Tensor, "M S"] | None = None) -> Memory:
         """Read the source. `keep` marks real tokens where rows are padded."""
         states = self.encoder(self.source_embedding(source), mask=Mask(keep=keep))
-        return Memory(states, keep)
+        return Memory(states, keep, source)
 
     def decode(
         self, target: Int[Tensor, "B T"], memory: Memory | list[Memory], *, cache: KVCache | None = None
@@ -51,12 +54,12 @@ class Seq2Seq(nn.Module):
         Each row of memory serves B / M neighbouring rows of `target`. Sources of several lengths that were read without
         padding are a memory each, one after the other. With `cache`, `target` holds the new tokens alone.
         """
-        states, keep = memory if isinstance(memory, Memory) else ([each.states for each in memory], None)
+        states, keep = memory[:2] if isinstance(memory, Memory) else ([each.states for each in memory], None)
         out: Tensor = self.decoder(self.target_embedding(target), states, memory_keep=keep, cache=cache)
         return out
 
     def logits(self, hidden: Float[Tensor, "*N D"]) -> Float[Tensor, "*N V"]:
-        """Scores over the vocabulary."""
+        """Scores over the vocabulary; where the model has a pointer, of what is not copied."""
         scores: Tensor = self.output(hidden)
         return scores
 

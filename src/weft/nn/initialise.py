@@ -7,6 +7,7 @@ from weft.nn.attention import Attention
 from weft.nn.embedding import Embedding
 from weft.nn.feed_forward import FeedForward
 from weft.nn.ngram_embedding import NgramEmbedding
+from weft.nn.pointer import SELDOM, Pointer
 
 __all__ = ["initialise"]
 
@@ -34,6 +35,8 @@ def initialise(model: nn.Module, config: ModelConfig) -> None:
     for module in model.modules():
         if isinstance(module, Embedding):  # last, since the output projection may share the matrix
             nn.init.normal_(module.tokens.weight, std=NORMAL_DEVIATION if normal else config.width**-0.5)
+        if isinstance(module, Pointer):
+            nn.init.constant_(module.gate.bias, SELDOM)
         if isinstance(module, NgramEmbedding):
             nn.init.zeros_(module.table.weight)
         if config.zero_output and isinstance(module, Attention):

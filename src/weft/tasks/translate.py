@@ -208,15 +208,29 @@ class Translate(Task):
     def loss(self, model: nn.Module, batch: Batch, *, smoothing: float | None = None) -> dict[str, Loss]:
         assert isinstance(model, Seq2Seq)
         keep = batch["source"] != self.special.pad
-        hidden = model(batch["source"], batch["target"], source_keep=None if bool(keep.all()) else keep)
-        labelled = batch["labels"] != self.special.pad
-        translation = vocabulary_loss(
-            hidden[labelled],
-            batch["labels"][labelled],
-            weight=model.output.weight,
-            bias=model.output.bias,
-            smoothing=self.smoothing if smoothing is None else smoothing,
-        )
+        memory = model.encode(batch["source"], keep=None if bool(keep.all()) else keep)
+        hidden = model.decode(batch["target"], memory)
+        labels, labelled = batch["labels"], batch["labels"] != self.special.pad
+        smoothing = self.smoothing if smoothing is None else smoothing
+        if model.pointer is None:
+            translation = vocabulary_loss(
+                hidden[labelled],
+                labels[labelled],
+                weight=model.output.weight,
+                bias=model.output.bias,
+                smoothing=smoothing,
+            )
+        else:
+            translation = model.pointer.loss(
+                hidden,
+                labels,
+                memory=memory.states,
+                source=memory.source,
+                keep=memory.keep,
+                counted=labelled,
+                logits=model.logits(hidden[labelled]),
+                smoothing=smoothing,
+            )
         if not self.masked or not model.training:
             return {"translation": translation}
         return {"translation": translation, "masked": self._masked_loss(model, batch["source"])}
