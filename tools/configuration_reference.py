@@ -73,6 +73,10 @@ MEANING = {
     "model.adaptive.divide": "By how much each cluster's vectors are narrower than those of the one before.",
     "model.adaptive.width": "The width of the first cluster's vectors, if not the model's.",
     "model.adaptive.tie_projections": "What widens a vector also narrows a state for the softmax.",
+    "model.ngrams.longest": "The last two to so many tokens together have vectors of their own.",
+    "model.ngrams.rows": "How many vectors there are for each length, which n-grams that hash alike share.",
+    "model.ngrams.dropout": "The share of n-grams that is left out in training.",
+    "model.pointer": "A summarizer or translator may copy tokens from its source.",
     "model.dropout": "Dropout on each branch's output and on the embeddings.",
     "model.attention_dropout": "Dropout on attention weights.",
     "model.activation_dropout": "Dropout inside the feed-forward layers.",
@@ -256,7 +260,7 @@ def flat(tables: Mapping[str, Any]) -> Iterator[tuple[str, Any]]:
         for name, value in fields.items():
             if isinstance(value, Mapping):
                 yield from flat({f"{table}.{name}": value})
-            else:
+            elif value is not None:
                 yield f"{table}.{name}", value
 
 
