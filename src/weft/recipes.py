@@ -138,7 +138,7 @@ FINE_TUNING: Recipe = {
     "epochs": 4,
 }
 
-_WRITE = {"batch_tokens": 4096, "learning_rate": 4e-3, "warmup": 30, "smoothing": 0.0}
+_WRITE = {"batch_tokens": 2048, "learning_rate": 4e-3, "warmup": 30, "smoothing": 0.0}
 
 _READ = {"batch_tokens": 1024, "learning_rate": 3e-3, "warmup": 50, "smoothing": 0.0}
 
@@ -212,7 +212,10 @@ PRESETS: Mapping[str, Mapping[str, Recipe]] = MappingProxyType(
             },
         },
         "decoder": {
-            "tiny": {"model": _our_decoder(128, heads=2, layers=3, dropout=0.0, ngrams=0.0), "train": _WRITE},
+            "tiny": {
+                "model": _our_decoder(128, heads=2, layers=3, dropout=0.0, ngrams=0.0),
+                "train": {**_WRITE, "batch_tokens": 1024},
+            },
             "small": {
                 "model": _our_decoder(256, heads=4, layers=4, dropout=0.1, ngrams=0.5),
                 "train": _WRITE,
@@ -259,7 +262,8 @@ PRESETS: Mapping[str, Mapping[str, Recipe]] = MappingProxyType(
 # From the smallest up. A run of minutes takes the largest that sees the data often enough to learn it; one without a
 # limit, the largest that the data can fill.
 _LADDER = ("tiny", "small", "medium", "large")
-_PASSES = 6.0  # over the training text, below which a smaller model is better off
+# Passes over the training text, below which a smaller model is better off; with n-grams, a language model learns from few.
+_PASSES = {"seq2seq": 6.0, "encoder": 6.0, "decoder": 2.0}
 EFFICIENCY = 0.4  # of the machine's products that a whole training step keeps up
 _TOKENS_FOR = {
     "seq2seq": {"tiny": 0, "small": 100_000, "medium": 600_000, "large": 20_000_000},
@@ -331,7 +335,7 @@ def default_preset(
         once = training_flops(model, vocabulary=vocabulary, source=source_tokens, target=target_tokens)
         return minutes * 60 * machine.flops * EFFICIENCY / once
 
-    affordable = [name for name in fitting if passes(name) >= _PASSES]
+    affordable = [name for name in fitting if passes(name) >= _PASSES[architecture]]
     return affordable[-1] if affordable else fitting[0]
 
 
