@@ -310,7 +310,6 @@ def test_export_knows_every_field_of_a_model() -> None:
         "rotary_scaling",
         "recurrence",
         "adaptive",
-        "ngrams",
     }
     assert carried | checked | only_for_the_start_of_training | of_others == set(ModelConfig.model_fields)
 

@@ -31,8 +31,13 @@ TARGET = torch.randint(3, 60, (4, 7), generator=torch.Generator().manual_seed(2)
 
 
 @pytest.mark.parametrize("position", POSITIONS)
-def test_cached_equals_uncached(position: str) -> None:
-    model = make(position=position, kv_heads=2, query_key_norm=True)
+@pytest.mark.parametrize("ngrams", [None, {"longest": 3, "rows": 40}])
+def test_cached_equals_uncached(position: str, ngrams: dict[str, int] | None) -> None:
+    model = make(position=position, kv_heads=2, query_key_norm=True, ngrams=ngrams)
+    with torch.no_grad():
+        for name, weight in model.named_parameters():
+            if "ngrams" in name:
+                weight.normal_(std=0.3)
     whole = model(SOURCE, TARGET)
     memory, cache = model.encode(SOURCE), model.new_cache(7)
     steps = [model.decode(TARGET[:, :3], memory, cache=cache)]
@@ -52,7 +57,7 @@ def test_no_token_sees_a_later_one(position: str) -> None:
 
 @pytest.mark.parametrize("position", POSITIONS)
 def test_padding_changes_nothing(position: str) -> None:
-    model = make(position=position)
+    model = make(position=position, ngrams={"longest": 3, "rows": 40})
     padded = functional.pad(SOURCE, (0, 3))
     keep = functional.pad(torch.ones_like(SOURCE, dtype=torch.bool), (0, 3))
     torch.testing.assert_close(model(padded, TARGET, source_keep=keep), model(SOURCE, TARGET))

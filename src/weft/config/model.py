@@ -13,7 +13,7 @@ __all__ = [
     "Cluster",
     "HeadName",
     "ModelConfig",
-    "Ngrams",
+    "NgramVectors",
     "Recurrence",
     "RotaryScaling",
     "SpecialTokens",
@@ -94,7 +94,7 @@ class Adaptive(Config):
         return self
 
 
-class Ngrams(Config):
+class NgramVectors(Config):
     """Vectors of the last two to `longest` tokens beside those of the last one, in a table of `rows` for each length, which
     n-grams that hash alike share (Huang et al. 2025, section 3.1). In training, a share `dropout` of them is left out."""
 
@@ -126,8 +126,8 @@ class ModelConfig(Config):
     """The shape of a model. Behaviour follows these fields alone, never a model's name.
 
     An "encoder" has no decoder layers, a "decoder" no encoder layers. A "transformer-xl" is a decoder with a `recurrence`,
-    whose relative positions are its own (`position` "none"), and may have an `adaptive` vocabulary. Either may know
-    `ngrams`, too. A "seq2seq" with a `pointer` may copy tokens of its source. With a `window`, a
+    whose relative positions are its own (`position` "none"), and may have an `adaptive` vocabulary. All but encoders may
+    know `ngrams`, too. A "seq2seq" with a `pointer` may copy tokens of its source. With a `window`, a
     layer's tokens see those less than so many positions away, but for each `global_every`th layer from the first one on,
     where all see all; 0: there is none. `head_size` is a head's width where it is not what the heads share of the model's.
     `query_key_value_bias` None: as `bias`.
@@ -167,7 +167,7 @@ class ModelConfig(Config):
     zero_output: bool = False
     recurrence: Recurrence | None = None
     adaptive: Adaptive | None = None
-    ngrams: Ngrams | None = None
+    ngrams: NgramVectors | None = None
     pointer: bool = False
     dropout: float = Rate
     attention_dropout: float = Rate
@@ -221,7 +221,7 @@ class ModelConfig(Config):
 
     @model_validator(mode="after")
     def _extensions_suit(self) -> Self:
-        if self.ngrams is not None and self.kin != "decoder":
+        if self.ngrams is not None and self.kin == "encoder":
             raise ValueError(f"ngrams does not suit the architecture {self.architecture}")
         if self.pointer and self.kin != "seq2seq":
             raise ValueError(f"pointer does not suit the architecture {self.architecture}")

@@ -173,6 +173,7 @@ _THEIR_ONLY = {
 }
 _OUR_ONLY = {
     "architecture": "seq2seq",
+    "ngrams": None,
     "pointer": False,
     "norm": "layer",
     "norm_scale": True,

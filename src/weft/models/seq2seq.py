@@ -11,6 +11,7 @@ from weft.nn.cache import KVCache
 from weft.nn.embedding import Embedding
 from weft.nn.initialise import initialise
 from weft.nn.masks import Mask
+from weft.nn.ngram_embedding import NgramEmbedding
 from weft.nn.pointer import Pointer
 from weft.nn.stack import Stack
 
@@ -33,6 +34,9 @@ class Seq2Seq(nn.Module):
         self.config = config
         self.source_embedding = Embedding(config)
         self.target_embedding = self.source_embedding if config.tie == "three" else Embedding(config)
+        ngrams, width = config.ngrams, config.width
+        self.source_ngrams = NgramEmbedding(ngrams, width=width) if ngrams else None
+        self.target_ngrams = NgramEmbedding(ngrams, width=width) if ngrams else None
         self.encoder = Stack(config, layers=config.encoder_layers, causal=False, cross=False)
         self.decoder = Stack(config, layers=config.decoder_layers, causal=True, cross=True)
         self.output = nn.Linear(config.width, config.vocabulary, bias=config.output_bias)
@@ -43,7 +47,10 @@ class Seq2Seq(nn.Module):
 
     def encode(self, source: Int[Tensor, "M S"], *, keep: Bool[Tensor, "M S"] | None = None) -> Memory:
         """Read the source. `keep` marks real tokens where rows are padded."""
-        states = self.encoder(self.source_embedding(source), mask=Mask(keep=keep))
+        x = self.source_embedding(source)
+        if self.source_ngrams is not None:
+            x = x + self.source_ngrams(source)
+        states = self.encoder(x, mask=Mask(keep=keep))
         return Memory(states, keep, source)
 
     def decode(
@@ -55,7 +62,10 @@ class Seq2Seq(nn.Module):
         padding are a memory each, one after the other. With `cache`, `target` holds the new tokens alone.
         """
         states, keep = memory[:2] if isinstance(memory, Memory) else ([each.states for each in memory], None)
-        out: Tensor = self.decoder(self.target_embedding(target), states, memory_keep=keep, cache=cache)
+        x = self.target_embedding(target)
+        if self.target_ngrams is not None:
+            x = x + self.target_ngrams(target, before=None if cache is None else cache.extend(target))
+        out: Tensor = self.decoder(x, states, memory_keep=keep, cache=cache)
         return out
 
     def logits(self, hidden: Float[Tensor, "*N D"]) -> Float[Tensor, "*N V"]:

@@ -5,7 +5,7 @@ from jaxtyping import Int
 from torch import Tensor, nn
 from torch.nn import functional
 
-from weft.config import Ngrams
+from weft.config import NgramVectors
 from weft.nn.dropout import drop
 
 __all__ = ["NgramEmbedding"]
@@ -23,7 +23,7 @@ class NgramEmbedding(nn.Module):
     what the longest, each met but a few times, would otherwise know by heart.
     """
 
-    def __init__(self, config: Ngrams, *, width: int) -> None:
+    def __init__(self, config: NgramVectors, *, width: int) -> None:
         super().__init__()
         self.longest = config.longest
         self.rows = config.rows
