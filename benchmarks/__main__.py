@@ -9,6 +9,7 @@ import cyclopts
 from rich.console import Console
 
 from benchmarks import (
+    context,
     corpus_decoding,
     decoding,
     masked_throughput,
@@ -29,7 +30,7 @@ SHORT = {
     "reading": reading.run,
     "writing": writing.run,
 }
-WITH_RUN = {"corpus_decoding": corpus_decoding.run}
+WITH_RUN = {"corpus_decoding": corpus_decoding.run, "context": context.run}
 LONG = {"time_to_quality": time_to_quality.run, "reading_quality": reading_quality.run}
 WITH_PEER = {"time_to_loss": time_to_loss.run}
 WIDTH = 110  # of a table that goes to no terminal
@@ -53,7 +54,7 @@ def main(
     long
         Run those that take an hour, too.
     run
-        A trained weft model from German to English, for `corpus_decoding`.
+        A trained weft model: from German to English for `corpus_decoding`, a Transformer-XL for `context`.
     minutes
         What `weft train` is given in `time_to_quality` and `time_to_loss`.
     json
@@ -68,7 +69,7 @@ def main(
             raise UserError(
                 f"no benchmark is called {name}{suggest(name, known)}: known are {', '.join(known)}"
             )
-    chosen = names or [*SHORT, *(WITH_RUN if run else ()), *(LONG if long else ())]
+    chosen = names or [*SHORT, *(["corpus_decoding"] if run else []), *(LONG if long else ())]
     data = Path(os.environ.get("WEFT_DATA", ROOT.parent / "shared" / "data"))
     options = Options(
         data=data.resolve() if data.is_dir() else None, work=work.resolve(), run=run, minutes=minutes

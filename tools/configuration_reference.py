@@ -73,7 +73,7 @@ MEANING = {
     "model.adaptive.divide": "By how much each cluster's vectors are narrower than those of the one before.",
     "model.adaptive.width": "The width of the first cluster's vectors, if not the model's.",
     "model.adaptive.tie_projections": "What widens a vector also narrows a state for the softmax.",
-    "model.ngrams.longest": "The last two to so many tokens together have vectors of their own.",
+    "model.ngrams.longest": "The last two to so many tokens together have vectors of their own; 1: there are none.",
     "model.ngrams.rows": "How many vectors there are for each length, which n-grams that hash alike share.",
     "model.ngrams.dropout": "The share of n-grams that is left out in training.",
     "model.pointer": "A summarizer or translator may copy tokens from its source.",

@@ -86,6 +86,21 @@ def test_at_the_beginning_it_says_nothing() -> None:
     assert torch.equal(plain(ids(4, 5, 6)), other(ids(4, 5, 6)))
 
 
+def test_single_tokens_are_no_ngrams() -> None:
+    shape = {
+        "architecture": "decoder",
+        "vocabulary": 40,
+        "width": 8,
+        "decoder_layers": 1,
+        "heads": 2,
+        "feed_forward": 8,
+    }
+    models = [
+        Decoder(ModelConfig.model_validate({**shape, "ngrams": {"longest": longest}})) for longest in (1, 2)
+    ]
+    assert [model.ngrams is None for model in models] == [True, False]
+
+
 def test_readers_have_none() -> None:
     config = {
         "architecture": "encoder",

@@ -96,9 +96,10 @@ class Adaptive(Config):
 
 class NgramVectors(Config):
     """Vectors of the last two to `longest` tokens beside those of the last one, in a table of `rows` for each length, which
-    n-grams that hash alike share (Huang et al. 2025, section 3.1). In training, a share `dropout` of them is left out."""
+    n-grams that hash alike share (Huang et al. 2025, section 3.1). In training, a share `dropout` of them is left out.
+    `longest` 1: there are none."""
 
-    longest: int = Field(default=5, ge=2, le=16)
+    longest: int = Field(default=5, ge=1, le=16)
     rows: int = Field(default=16_384, gt=0, le=2**31)
     dropout: float = Rate
 

@@ -9,7 +9,7 @@ from weft.nn.cache import KVCache
 from weft.nn.embedding import Embedding
 from weft.nn.initialise import initialise
 from weft.nn.masks import Mask
-from weft.nn.ngram_embedding import NgramEmbedding
+from weft.nn.ngram_embedding import make_ngrams
 from weft.nn.stack import Stack
 
 __all__ = ["Decoder"]
@@ -22,7 +22,7 @@ class Decoder(nn.Module):
         super().__init__()
         self.config = config
         self.embedding = Embedding(config)
-        self.ngrams = NgramEmbedding(config.ngrams, width=config.width) if config.ngrams else None
+        self.ngrams = make_ngrams(config)
         self.decoder = Stack(config, layers=config.decoder_layers, causal=True, cross=False)
         self.output = nn.Linear(config.width, config.vocabulary, bias=config.output_bias)
         if config.tie != "none":

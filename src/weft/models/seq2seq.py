@@ -11,7 +11,7 @@ from weft.nn.cache import KVCache
 from weft.nn.embedding import Embedding
 from weft.nn.initialise import initialise
 from weft.nn.masks import Mask
-from weft.nn.ngram_embedding import NgramEmbedding
+from weft.nn.ngram_embedding import make_ngrams
 from weft.nn.pointer import Pointer
 from weft.nn.stack import Stack
 
@@ -34,9 +34,7 @@ class Seq2Seq(nn.Module):
         self.config = config
         self.source_embedding = Embedding(config)
         self.target_embedding = self.source_embedding if config.tie == "three" else Embedding(config)
-        ngrams, width = config.ngrams, config.width
-        self.source_ngrams = NgramEmbedding(ngrams, width=width) if ngrams else None
-        self.target_ngrams = NgramEmbedding(ngrams, width=width) if ngrams else None
+        self.source_ngrams, self.target_ngrams = make_ngrams(config), make_ngrams(config)
         self.encoder = Stack(config, layers=config.encoder_layers, causal=False, cross=False)
         self.decoder = Stack(config, layers=config.decoder_layers, causal=True, cross=True)
         self.output = nn.Linear(config.width, config.vocabulary, bias=config.output_bias)

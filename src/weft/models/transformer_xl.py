@@ -13,7 +13,7 @@ from weft.nn.feed_forward import FeedForward
 from weft.nn.initialise import NORMAL_DEVIATION, initialise
 from weft.nn.loss import Loss
 from weft.nn.masks import Mask
-from weft.nn.ngram_embedding import NgramEmbedding
+from weft.nn.ngram_embedding import make_ngrams
 from weft.nn.relative_attention import RelativeAttention, sinusoids
 from weft.nn.stack import Residual
 
@@ -62,7 +62,7 @@ class TransformerXL(nn.Module):
         self.config = config
         self.recurrence = config.recurrence
         self.embedding = AdaptiveEmbedding(config)
-        self.ngrams = NgramEmbedding(config.ngrams, width=config.width) if config.ngrams else None
+        self.ngrams = make_ngrams(config)
         shared = _biases(config) if config.recurrence.shared_biases else None
         self.blocks = nn.ModuleList(
             RecurrentBlock(config, biases=shared or _biases(config)) for _ in range(config.decoder_layers)

@@ -5,13 +5,20 @@ from jaxtyping import Int
 from torch import Tensor, nn
 from torch.nn import functional
 
-from weft.config import NgramVectors
+from weft.config import ModelConfig, NgramVectors
 from weft.nn.dropout import drop
 
-__all__ = ["NgramEmbedding"]
+__all__ = ["NgramEmbedding", "make_ngrams"]
 
 PRIME = 2**31 - 1
 FACTOR = 1_000_003  # whose products with what is below the prime fit into 63 bits
+
+
+def make_ngrams(config: ModelConfig) -> "NgramEmbedding | None":
+    """What a model knows of n-grams, if anything."""
+    if config.ngrams is None or config.ngrams.longest == 1:
+        return None
+    return NgramEmbedding(config.ngrams, width=config.width)
 
 
 class NgramEmbedding(nn.Module):
