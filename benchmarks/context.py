@@ -1,6 +1,7 @@
 """What a long memory is worth: the bits a byte of a Transformer-XL, as the context that it may use grows; with a picture."""
 
 import gzip
+
 import weft
 from benchmarks.report import Options, Row
 from weft.errors import UserError
@@ -16,7 +17,9 @@ WIDTH, HEIGHT, MARGIN = 640, 320, 56
 def run(options: Options) -> list[Row]:
     """A row for each context beside the shortest one, and the curve in the work folder."""
     if options.run is None or options.data is None:
-        raise UserError("context needs a Transformer-XL, --run RUN, and WikiText-2 in the folder that WEFT_DATA names")
+        raise UserError(
+            "context needs a Transformer-XL, --run RUN, and WikiText-2 in the folder that WEFT_DATA names"
+        )
     model = weft.load(options.run)
     if not isinstance(model, Generator) or model.config.model.recurrence is None:
         raise UserError(f"{options.run}: context needs a Transformer-XL, which remembers")
@@ -67,7 +70,8 @@ def draw(bits: dict[int, float]) -> str:
     ]
     return "\n".join(
         [
-            f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {WIDTH} {HEIGHT}" font-family="sans-serif" font-size="12">',
+            f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {WIDTH} {HEIGHT}" font-family="sans-serif" '
+            'font-size="12">',
             '<rect width="100%" height="100%" fill="white"/>',
             f'<text x="{MARGIN}" y="22" font-weight="bold">bits a byte, by the tokens that are remembered</text>',
             f'<polyline points="{line}" fill="none" stroke="#c2410c" stroke-width="2"/>',
@@ -76,4 +80,3 @@ def draw(bits: dict[int, float]) -> str:
             "",
         ]
     )
-

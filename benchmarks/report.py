@@ -23,9 +23,9 @@ class Options:
     work: Path
     """Where peers' finished runs are kept."""
     run: Path | None = None
-    """A trained weft model from German to English."""
+    """A trained weft model, for those that need one."""
     minutes: float | None = None
-    """What weft is given in `time_to_quality`; a third of the peer's time by default."""
+    """What `weft train` is given, in those that train; each has a default of its own."""
 
 
 @dataclass(frozen=True)
@@ -59,9 +59,9 @@ def print_rows(rows: Sequence[Row], *, console: Console) -> None:
         table.add_row(
             str(number),
             f"{row.benchmark}: {row.what}",
-            f"{row.weft:,.1f}",
+            _shown(row.weft),
             row.peer,
-            f"{row.peer_value:,.1f}",
+            _shown(row.peer_value),
             row.unit,
             f"{row.ratio:.2f} ×",
         )
@@ -70,6 +70,15 @@ def print_rows(rows: Sequence[Row], *, console: Console) -> None:
         sides = f"weft: {row.weft_settings}; {row.peer}: {row.peer_settings}"
         console.print(f"{number}. {row.work}. {sides}", highlight=False, markup=False)
     console.print(", ".join(f"{name} {version}" for name, version in versions().items()), highlight=False)
+
+
+def _shown(value: float) -> str:
+    """A figure with one decimal, or as many as tell small ones apart.
+
+    >>> _shown(1234.56), _shown(1.2345)
+    ('1,234.6', '1.234')
+    """
+    return f"{value:,.1f}" if value >= 10 else f"{value:.3f}"
 
 
 def write_json(rows: Sequence[Row], file: Path) -> None:

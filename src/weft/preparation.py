@@ -167,7 +167,7 @@ def _resolve(settings: Settings, preset: str | None, *, tokenizer: Tokenizer | N
     resolved.overridden, resolved.given = settings.overridden, settings.given
     for table, fields in settings.items():
         if isinstance(fields, Mapping):
-            resolved[table] = {**resolved.get(table, {}), **fields}
+            resolved[table] = _laid_over(resolved.get(table, {}), fields)
         else:
             resolved[table] = fields
     resolved["preset"] = preset
@@ -186,10 +186,27 @@ def _resolve(settings: Settings, preset: str | None, *, tokenizer: Tokenizer | N
     return run.model_copy(update={"model": run.model.model_copy(update={"special": special})})
 
 
+def _laid_over(recipe: Mapping[str, Any], fields: Mapping[str, Any]) -> dict[str, Any]:
+    """A recipe's table with what is set in place of what it says, tables within it included.
+
+    >>> _laid_over({"ngrams": {"dropout": 0.5}, "width": 128}, {"ngrams": {"longest": 3}})
+    {'ngrams': {'dropout': 0.5, 'longest': 3}, 'width': 128}
+    """
+    laid = dict(recipe)
+    for name, value in fields.items():
+        before = laid.get(name)
+        tables = isinstance(value, Mapping) and isinstance(before, Mapping)
+        laid[name] = {**dict(before or {}), **value} if tables else value
+    return laid
+
+
 def _refuse_other_shape(model: ModelConfig, start: ModelConfig) -> None:
     """Raise a UserError where a run's model is set to be of another shape than the one that it begins with."""
     free = ("dropout", "attention_dropout", "activation_dropout", "special")
-    ours, theirs = model.model_dump(exclude=set(free)), start.model_dump(exclude=set(free))
+    ours, theirs = (each.model_dump(exclude=set(free)) for each in (model, start))
+    for shape in (ours, theirs):
+        if shape["ngrams"] is not None:
+            del shape["ngrams"]["dropout"]
     for name, value in theirs.items():
         if ours[name] != value:
             raise UserError(f"model.{name} is the checkpoint's, which is {json.dumps(value)}: leave it out")

@@ -4,10 +4,10 @@ import gzip
 from pathlib import Path
 
 import pytest
-
-import weft
 from benchmarks import context
 from benchmarks.report import Options
+
+import weft
 from weft.errors import UserError
 
 SMALL = {

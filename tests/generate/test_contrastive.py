@@ -92,8 +92,8 @@ def test_rules_come_first() -> None:
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        ({"contrast": 0.5, "sample": True}, "neither samples nor has beams"),
-        ({"contrast": 0.5, "beams": 3}, "neither samples nor has beams"),
+        ({"contrast": 0.5, "sample": True}, "suits neither sample nor beams"),
+        ({"contrast": 0.5, "beams": 3}, "suits neither sample nor beams"),
         ({"contrast": 1.0}, "less than 1"),
         ({"top_k": 5}, "only sampling uses this"),
     ],

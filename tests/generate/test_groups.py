@@ -54,7 +54,7 @@ def by_hand(model: Decoder, prompt: list[int], config: SearchConfig) -> list[lis
                 if ends and place < size and not over:
                     finished[group].append((total / length, tokens))
             goes_on = [way for way in ways[: 2 * size] if way[1][-1] != end][:size]
-            for _, tokens in goes_on:
+            for _, tokens in [] if over else goes_on:
                 taken[tokens[-1]] += 1
             running[group] = goes_on
             finished[group] = sorted(finished[group], key=lambda way: -way[0])[:size]
@@ -108,7 +108,7 @@ def test_translators_have_groups_too() -> None:
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        ({"beams": 4, "groups": 3, "diversity": 1.0}, "4 beams cannot be shared out evenly"),
+        ({"beams": 4, "groups": 3, "diversity": 1.0}, "beams 4 is not a multiple of groups 3"),
         ({"beams": 4, "groups": 2}, "set both"),
         ({"beams": 4, "diversity": 1.0}, "set both"),
         ({"beams": 4, "groups": 2, "diversity": 1.0, "forced": ((5,),)}, "leave out one"),

@@ -53,12 +53,15 @@ def by_hand(attention: Attention, x: Tensor, memory: Tensor, *, causal: bool) ->
         {},
         {"kv_heads": 2, "position": "rotary", "query_key_norm": True},
         {"position": "t5", "norm_place": "after"},
+        {"pointer": True},
     ],
 )
 def test_rows_sum_to_one_and_the_decoder_sees_no_future(fields: dict[str, object]) -> None:
     maps = attention(make_model(**fields), SOURCE, target_ids=TARGET)
-    assert [part.shape for part in maps] == [(2, 4, 5, 5), (3, 4, 4, 4), (3, 4, 4, 5)]
-    for part in maps:
+    parts = [part for part in maps if part is not None]
+    copied = [(1, 1, 4, 5)] if fields.get("pointer") else []
+    assert [part.shape for part in parts] == [(2, 4, 5, 5), (3, 4, 4, 4), (3, 4, 4, 5), *copied]
+    for part in parts:
         assert part.dtype == np.float32
         np.testing.assert_allclose(part.sum(-1), 1, atol=1e-6)
     assert (maps.decoder[..., *np.triu_indices(4, k=1)] == 0).all()

@@ -122,7 +122,7 @@ def test_what_is_heard_joins_to_the_text(kind: Kind, stops: tuple[str, ...]) -> 
 def heard_of(tokenizer: Tokenizer, text: str, *, stops: Sequence[str] = ()) -> list[str]:
     """What is told token by token where a model writes this text."""
     told: list[str] = []
-    writer = _Writer(lambda tokens: tokenizer.decode([tokens])[0], told.append, stops=stops)
+    writer = _Writer(lambda tokens: tokenizer.decode([tokens])[0], told.append, prompt=[], stops=stops)
     for token in tokenizer.encode([text])[0]:
         writer.add(token)
     writer.finish()

@@ -191,6 +191,7 @@ def test_on_the_command_line(run: Path, notes: Path, tmp_path: Path, command: Ca
     page = tmp_path / "page.html"
     ran = command("inspect", run, "Ben went away", "--out", page, "--beam", "2")
     assert (ran.status, ran.err) == (0, "")
+    assert "What may be copied" in page.read_text()
     assert (
         "Summary" in page.read_text() and weft.load(run).summarize("Ben went away", beams=2).text in ran.out
     )

@@ -55,3 +55,10 @@ def test_characters_keep_the_ends_of_lines_and_words_do_not() -> None:
     characters, words = (train_tokenizer([TEXT], kind=kind) for kind in ("characters", "words"))
     assert characters.decode(characters.encode([TEXT])) == [TEXT]
     assert words.encode(["the end.\n"]) == words.encode(["the end."])
+
+
+def test_words_that_a_text_calls_unknown_leave_no_gap() -> None:
+    tokenizer = train_tokenizer(["a <unk> b <unk> a b c c </s> <pad>"] * 2, kind="words")
+    (ids,) = tokenizer.encode(["a <unk> b c </s>"])
+    assert sorted(set(ids)) == [tokenizer.unk_id, *range(4, 7)]
+    assert tokenizer.vocab_size == 7 and tokenizer.token_id("<unk>") == 3

@@ -59,6 +59,11 @@ def read_generation(theirs: Mapping[str, Any]) -> tuple[dict[str, Any], list[str
     theirs = {name: value for name, value in theirs.items() if value is not None}
     ours, problems = read_fields([field for field in _FIELDS if field.theirs in theirs], theirs)
     problems += departures(theirs, _THEIR_ONLY)
+    groups, diversity = ours.get("groups", 1), ours.get("diversity", 0.0)
+    if (groups != 1) != (diversity != 0):
+        problems.append(
+            f"num_beam_groups = {json.dumps(groups)} beside diversity_penalty = {json.dumps(diversity)}"
+        )
     for name, start in (("max_length", 1), ("max_new_tokens", 0)):  # the second, where both are set
         if isinstance(length := theirs.get(name, 0), int) and length > start:
             ours["max_length"] = length - start  # max_length counts the start token

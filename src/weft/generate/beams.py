@@ -116,9 +116,11 @@ class Beams:
 
     def _extended(self, candidates: Candidates) -> tuple[Int[Tensor, "M K L+1"], Float[Tensor, "M K L"]]:
         """The candidates' beams with their new tokens, and the log-probabilities of both."""
-        tokens = self.tokens.take_along_dim(candidates.beams[..., None], 1)
+        tokens, logprobs = self.tokens, self.logprobs
+        if self.config.beams > 1:  # else each goes on from itself: long texts are not copied at each token
+            tokens = tokens.take_along_dim(candidates.beams[..., None], 1)
+            logprobs = logprobs.take_along_dim(candidates.beams[..., None], 1)
         tokens[:, :, self.length + 1] = candidates.tokens
-        logprobs = self.logprobs.take_along_dim(candidates.beams[..., None], 1)
         logprobs[:, :, self.length] = candidates.logprobs
         return tokens, logprobs
 
@@ -140,7 +142,7 @@ class Beams:
         full = worst > -math.inf
         at_limit = self.limits.eq(self.length)
         stopping = self.config.early_stopping
-        if stopping is True or self.config.beams == 1:
+        if stopping is True or self.config.beams == self.config.groups == 1:
             return full | at_limit
         at_any_length = stopping == "never" and self.config.length_penalty > 0
         normaliser = self.longest if at_any_length else self.config.normaliser(self.length)

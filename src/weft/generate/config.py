@@ -24,8 +24,9 @@ class SearchConfig(Config):
     the worst finished one at its present length (False) or at any (`"never"`).
 
     Diverse beam search (Vijayakumar et al. 2018) shares the beams out among `groups`: what a group goes on with costs each
-    group after it `diversity` nats. Contrastive search (Su et al. 2022, section 3.2) weighs the probabilities of the `top_k`
-    likeliest tokens against how much the state that each would bring resembles one before it, of the weight `contrast`.
+    group after it `diversity` nats, which count in the scores. Contrastive search (Su et al. 2022, section 3.2) weighs the
+    probabilities of the `top_k` likeliest tokens against how much the state that each would bring resembles one before it,
+    of the weight `contrast`.
     """
 
     beams: int = Field(default=1, ge=1, le=1000)
@@ -68,19 +69,13 @@ class SearchConfig(Config):
         if self.sample and (names := changed(("beams", *BEAMS_ONLY))):
             raise ValueError(f"{names}: only beam search uses this; leave out this or sample")
         if self.contrast and (self.sample or changed(("beams", *BEAMS_ONLY))):
-            raise ValueError(
-                "contrast: contrastive search neither samples nor has beams; leave out one of the two"
-            )
+            raise ValueError("contrast suits neither sample nor beams: leave out one of the two")
         if self.beams % self.groups:
-            raise ValueError(f"groups {self.groups}: {self.beams} beams cannot be shared out evenly")
+            raise ValueError(f"beams {self.beams} is not a multiple of groups {self.groups}")
         if (self.groups > 1) != (self.diversity > 0):
-            raise ValueError(
-                "groups and diversity: of several groups each has to cost the next something, so set both"
-            )
+            raise ValueError("groups and diversity go together: set both, or neither")
         if self.groups > 1 and self.forced:
-            raise ValueError(
-                "groups and forced words: the beams are shared out in one way, leave out one of the two"
-            )
+            raise ValueError("groups and forced: leave out one of the two")
         if not self.sample and self.nbest > self.beams:
             raise ValueError(f"nbest {self.nbest} needs beams {self.nbest} or more, not {self.beams}")
         if self.max_length is not None and self.min_length > self.max_length:

@@ -103,7 +103,7 @@ def search(
 def _in_group(config: SearchConfig) -> SearchConfig:
     """How each group searches by itself."""
     size = config.beams // config.groups
-    return config.model_copy(update={"beams": size, "nbest": min(size, config.nbest), "groups": 1})
+    return config.model_copy(update={"beams": size, "nbest": min(size, config.nbest)})
 
 
 def _first(hypotheses: list[Hypothesis], count: int) -> list[Hypothesis]:
@@ -118,16 +118,17 @@ def _diverse(logprobs: Float[Tensor, "B V"], state: Beams, *, groups: int, cost:
     """The best continuations of one group after the other, of which each pays for what those before it go on with."""
     size = state.config.beams
     scores = logprobs.view(-1, groups, state.totals.shape[1], logprobs.shape[-1])  # (M, G, N, V)
-    totals = state.totals.view(len(scores), groups, -1)
+    totals, over = state.totals.view(len(scores), groups, -1), state.over.view(-1, groups)
     taken = torch.zeros_like(scores[:, 0, 0])  # (M, V): how often each token was chosen
     parts = []
     for group in range(groups):
         left = scores[:, group] - cost * taken[:, None]
         found = _best(left.flatten(0, 1), totals[:, group], count=2 * size)
-        parts.append(found)
+        each = scores[:, group].flatten(1).gather(1, found.beams * scores.shape[-1] + found.tokens)
+        parts.append(found._replace(logprobs=each))  # the model's own
         order = found.tokens.eq(state.end).byte().sort(dim=1, stable=True).indices[:, :size]
-        chosen = found.tokens.gather(1, order)
-        taken.scatter_add_(1, chosen, torch.ones_like(chosen, dtype=taken.dtype))
+        goes_on = (found.totals.gather(1, order) > -torch.inf) & ~over[:, group, None]
+        taken.scatter_add_(1, found.tokens.gather(1, order), goes_on.to(taken.dtype))
     return Candidates(*(torch.stack(field, dim=1).flatten(0, 1) for field in zip(*parts, strict=True)))
 
 

@@ -54,13 +54,7 @@ class Seq2SeqPredictor:
         hidden = self.model.decode(tokens, self.memory, cache=self.cache)[:, -1]
         logits = self.model.logits(hidden)
         pointer = self.model.pointer
-        if pointer is None:
-            return logits
-        counts = [len(hidden) // sum(self.sizes) * size for size in self.sizes]
-        parts = zip(torch.split(hidden, counts), torch.split(logits, counts), self.copied, strict=True)
-        return torch.cat(
-            [pointer.mix(h, some, keys=keys, source=source) for h, some, (keys, source) in parts]
-        )
+        return logits if pointer is None else pointer.mix(hidden, logits, sources=self.copied)
 
     def reorder(self, rows: Int[Tensor, " R"]) -> None:
         """Move the cached keys and values; the memory's stay, since no row leaves its sentence."""

@@ -223,7 +223,17 @@ def translation_groups(
         offset=1,  # what row t writes is read at column t + 1
         causal=True,
     )
-    return [cross, encoder, decoder]
+    if maps.copied is None:
+        return [cross, encoder, decoder]
+    pointer = replace(
+        cross,
+        name="pointer",
+        title="What may be copied",
+        about="The pointer: which source token would be copied, if one were, at each token that is written.",
+        column_title="points at the source",
+        weights=maps.copied,
+    )
+    return [cross, pointer, encoder, decoder]
 
 
 def writing_group(weights: Float[np.ndarray, "L H T T"], *, tokens: Sequence[str]) -> Group:

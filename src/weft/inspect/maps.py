@@ -36,6 +36,9 @@ class AttentionMaps(NamedTuple):
     encoder: Float[np.ndarray, "L H S S"]
     decoder: Float[np.ndarray, "N H T T"]
     cross: Float[np.ndarray, "N H T S"]
+    copied: Float[np.ndarray, "1 1 T S"] | None = (
+        None  # where a pointer would copy from, if the model has one
+    )
 
 
 @torch.inference_mode()
@@ -50,12 +53,17 @@ def attention(model: Seq2Seq, source_ids: Sequence[int], *, target_ids: Sequence
     source = as_row(model, source_ids)
     read = as_row(model, [model.config.special.start, *target_ids][:-1])
     with without_dropout(model), listen(model) as heard:
-        model(source, read)
+        memory = model.encode(source)
+        hidden = model.decode(read, memory)
+        copied = None
+        if model.pointer is not None:
+            copied = model.pointer.look(hidden, memory.states, None)[None].float().cpu().numpy()
     layers, decoder_layers = model.config.encoder_layers, model.config.decoder_layers
     return AttentionMaps(
         encoder=_gather(heard, "encoder.blocks.{}.attention.weights", layers=layers),
         decoder=_gather(heard, "decoder.blocks.{}.attention.weights", layers=decoder_layers),
         cross=_gather(heard, "decoder.blocks.{}.cross.weights", layers=decoder_layers),
+        copied=copied,
     )
 
 

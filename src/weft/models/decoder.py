@@ -43,7 +43,7 @@ class Decoder(nn.Module):
         """
         x = self.embedding(ids)
         if self.ngrams is not None:
-            before = None if cache is None else cache.extend(ids)
+            before = None if cache is None else cache.remember(ids)
             x = x + self.ngrams(ids, before=before, positions=positions)
         states: Tensor = self.decoder(x, mask=mask, positions=positions, cache=cache)
         return states

@@ -62,7 +62,7 @@ class Seq2Seq(nn.Module):
         states, keep = memory[:2] if isinstance(memory, Memory) else ([each.states for each in memory], None)
         x = self.target_embedding(target)
         if self.target_ngrams is not None:
-            x = x + self.target_ngrams(target, before=None if cache is None else cache.extend(target))
+            x = x + self.target_ngrams(target, before=None if cache is None else cache.remember(target))
         out: Tensor = self.decoder(x, states, memory_keep=keep, cache=cache)
         return out
 

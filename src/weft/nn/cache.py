@@ -64,7 +64,7 @@ class KVCache:
         """How many tokens are held."""
         return self.layers[0].length
 
-    def extend(self, ids: Int[Tensor, "B T"]) -> Int[Tensor, "B S"]:
+    def remember(self, ids: Int[Tensor, "B T"]) -> Int[Tensor, "B S"]:
         """Append the new tokens, before the layers read them, and give back those that stand before them."""
         before = ids[:, :0] if self._tokens is None else self._tokens[:, : self.length]
         self._tokens = torch.cat([before, ids], dim=1)

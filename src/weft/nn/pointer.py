@@ -1,6 +1,7 @@
 """The pointer: tokens may be copied from the source instead of being chosen from the vocabulary (See et al. 2017, 2.2)."""
 
 import math
+from collections.abc import Sequence
 
 import torch
 from jaxtyping import Bool, Float, Int
@@ -45,7 +46,7 @@ class Pointer(nn.Module):
 
         Labels are smoothed over the vocabulary alone.
         """
-        places = self._look(hidden, self.key(memory), keep)
+        places = self.look(hidden, memory, keep)
         copied = (places * (source[:, None] == labels[..., None])).sum(-1)[counted].clamp_min(NOWHERE)
         wanted = self.gate(hidden)[counted][:, 0].float()
         scores = logits.float().log_softmax(-1)
@@ -66,22 +67,32 @@ class Pointer(nn.Module):
         hidden: Float[Tensor, "B D"],
         logits: Float[Tensor, "B V"],
         *,
-        keys: Float[Tensor, "M S K"],
-        source: Int[Tensor, "M S"],
+        sources: Sequence[tuple[Float[Tensor, "_ _ K"], Int[Tensor, "_ _"]]],
     ) -> Float[Tensor, "B V"]:
-        """Logarithms of the probabilities of all tokens, each source being that of B / M neighbouring rows."""
-        rows = hidden.view(len(keys), -1, hidden.shape[-1])
-        places = self._look(rows, keys, None)
-        copied = torch.zeros(logits.shape, device=logits.device).view(*rows.shape[:2], -1)
-        copied.scatter_add_(2, source[:, None].expand(-1, rows.shape[1], -1), places)
+        """Logarithms of the probabilities of all tokens. `sources` are the keys and the tokens of those of each length, one
+        length after the other; each source is that of as many neighbouring rows.
+        """
+        beams = len(hidden) // sum(len(keys) for keys, _ in sources)
+        asked = torch.split(self.query(hidden), [beams * len(keys) for keys, _ in sources])
+        parts = []
+        for queries, (keys, source) in zip(asked, sources, strict=True):
+            places = self._attend(queries.view(len(keys), beams, -1), keys, None)
+            copied = torch.zeros(len(keys), beams, logits.shape[-1], device=logits.device)
+            parts.append(copied.scatter_add_(2, source[:, None].expand(-1, beams, -1), places).flatten(0, 1))
         wanted = self.gate(hidden).float()
         written = functional.logsigmoid(-wanted) + logits.float().log_softmax(-1)
-        return torch.logaddexp(written, functional.logsigmoid(wanted) + copied.view(logits.shape).log())
+        return torch.logaddexp(written, functional.logsigmoid(wanted) + torch.cat(parts).log())
 
-    def _look(
-        self, hidden: Float[Tensor, "M T D"], keys: Float[Tensor, "M S K"], keep: Bool[Tensor, "M S"] | None
+    def look(
+        self, hidden: Float[Tensor, "M T D"], memory: Float[Tensor, "M S D"], keep: Bool[Tensor, "M S"] | None
     ) -> Float[Tensor, "M T S"]:
-        scores: Tensor = (self.query(hidden) @ keys.transpose(1, 2)).float() * self.scale
+        """Where in the source each state would copy from."""
+        return self._attend(self.query(hidden), self.key(memory), keep)
+
+    def _attend(
+        self, queries: Float[Tensor, "M T K"], keys: Float[Tensor, "M S K"], keep: Bool[Tensor, "M S"] | None
+    ) -> Float[Tensor, "M T S"]:
+        scores: Tensor = (queries @ keys.transpose(1, 2)).float() * self.scale
         if keep is not None:
             scores = scores.masked_fill(~keep[:, None], -torch.inf)
         return scores.softmax(-1)

@@ -122,8 +122,9 @@ class Generator:
         phrase, as it is written, where it would be completed: -10 all but forbids it. With a `draft`, a smaller model
         with the same tokenizer, or a `lookup` of what stands in the text already, tokens are guessed ahead and read
         together: the same text in fewer steps. `options` are fields of SearchConfig; a temperature, `top_k`, `top_p`,
-        `min_p` or `seed` asks for sampling. `stream` hears the text of a single prompt piece by piece. With `nbest`
-        there is a list for each prompt, of so many texts.
+        `min_p` or `seed` asks for sampling, but `top_k` beside `contrast` for contrastive search. `stream` hears the text
+        of a single prompt piece by piece. With `nbest` there is a list for each prompt, of so many texts, or fewer where
+        the `groups` of diverse beam search found the same.
         """
         texts = checked_texts(prompt)
         if stream is not None and (len(texts) != 1 or (nbest or 1) > 1 or options.get("beams", 1) != 1):
@@ -151,7 +152,9 @@ class Generator:
         at_once = stream is not None and search.beams > 1  # as the model's own settings may ask for
         writer = None
         if stream is not None and not at_once:
-            writer = _Writer(self._after(prompts[0]), stream, stops=stops)
+            writer = _Writer(
+                lambda ids: self.tokenizer.decode([ids])[0], stream, prompt=prompts[0], stops=stops
+            )
         found = continue_prompts(
             self.model,
             prompts,
@@ -403,29 +406,49 @@ class _Writer:
 
     def __init__(
         self,
-        read: Callable[[Sequence[int]], str],
+        decode: Callable[[Sequence[int]], str],
         tell: Callable[[str], None],
         *,
+        prompt: Sequence[int],
         stops: Sequence[str],
     ) -> None:
-        self.read = read
+        self.decode = decode
         self.tell = tell
         self.stops = stops
         self.held = max(map(len, stops), default=1) - 1  # characters that may be the beginning of one
-        self.tokens: list[int] = []
-        self.told = 0
+        self.tokens = list(prompt[-CONTEXT:])
+        self.read = len(self.tokens)  # of these the text is known
+        self.begins = [0]  # where pieces of text begin, of which a decoder may need the whole
+        self.waiting = ""
+        self.over = False
 
     def add(self, token: int) -> None:
         self.tokens.append(token)
-        text = self.read(self.tokens)
+        text = self._new()
         if not text.endswith("\ufffd"):
-            self._tell_to(len(text) - self.held)
+            self._hear(text, hold=self.held)
 
     def finish(self) -> None:
-        self._tell_to(len(self.read(self.tokens)))
+        self._hear(self._new(), hold=0)
 
-    def _tell_to(self, end: int) -> None:
-        new = _cut(self.read(self.tokens), self.stops)[self.told : max(end, self.told)]
-        if new:
-            self.tell(new)
-            self.told += len(new)
+    def _new(self) -> str:
+        """What the tokens say that have not been heard, after the few before them."""
+        before = self.decode(self.tokens[: self.read])
+        return self.decode(self.tokens)[len(before) :]
+
+    def _hear(self, text: str, *, hold: int) -> None:
+        self.waiting += text
+        self.read = len(self.tokens)
+        self.begins.append(self.read)
+        first = max(begin for begin in self.begins if begin == 0 or self.read - begin >= CONTEXT)
+        self.tokens, self.read = self.tokens[first:], self.read - first
+        self.begins = [begin - first for begin in self.begins if begin >= first]
+        if self.over:
+            return
+        said = _cut(self.waiting, self.stops)
+        self.over = len(said) < len(self.waiting)
+        if not self.over:
+            said = said[: max(0, len(said) - hold)]
+        self.waiting = self.waiting[len(said) :]
+        if said:
+            self.tell(said)

@@ -174,7 +174,8 @@ class Summarizer:
     def _search(self, search: dict[str, Any]) -> SearchConfig:
         options = {**self.config.generation, **search}
         if search.get("sample"):
-            options.pop("beams", None)
+            for name in ("beams", "groups", "diversity"):
+                options.pop(name, None)
         return validate(SearchConfig, options)
 
     def _joined(self, parts: Sequence[Hypothesis]) -> Summary:

@@ -265,8 +265,11 @@ class Translator:
             options["forced"] = (*options.get("forced", ()), *forced)
             # With more beams than tokens, each bank of the search has room (see forced_candidates).
             options["beams"] = max(options["beams"], sum(map(len, options["forced"])) + 1)
+        groups = options.get("groups", 1)
+        options["beams"] = -(-options["beams"] // groups) * groups
         if search.get("sample"):
-            options.pop("beams")
+            for name in ("beams", "groups", "diversity"):
+                options.pop(name, None)
         if beams is not None:
             options["beams"] = beams
         return generate(self.model, sources, validate(SearchConfig, options))

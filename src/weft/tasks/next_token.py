@@ -20,7 +20,7 @@ from weft.tasks.task import Batch, Task, Validation
 
 __all__ = ["Apart", "LanguageModel", "Streamed", "Texts"]
 
-SCORED_TOKENS = 65_536  # of held-out text, on the way; at the end all is read
+SCORED_TOKENS = 16_384  # of held-out text, on the way; at the end all is read
 VALIDATION_TOKENS = 8192  # that are read together
 
 

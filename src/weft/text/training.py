@@ -194,7 +194,13 @@ def _train_words(texts: list[str], size: int | None, special: list[str]) -> toke
         show_progress=False,
     )
     backend.train_from_iterator(texts, trainer)
-    return backend
+    # A text's own <unk> has by now taken the place of the special one, whose id would be nobody's.
+    vocabulary = backend.get_vocab()
+    words = [word for word in sorted(vocabulary, key=vocabulary.__getitem__) if word not in special]
+    ids = {token: number for number, token in enumerate([*special, *words])}
+    untrained = tokenizers.Tokenizer(models.WordLevel(ids, unk_token="<unk>"))  # noqa: S106
+    untrained.normalizer, untrained.pre_tokenizer = backend.normalizer, backend.pre_tokenizer
+    return untrained
 
 
 def _train_characters(texts: list[str], size: int | None, special: list[str]) -> tokenizers.Tokenizer:

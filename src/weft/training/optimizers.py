@@ -77,6 +77,7 @@ def _depth(name: str) -> int:
     if "blocks" in parts:
         return 1 + int(parts[parts.index("blocks") + 1])
     embeds = any(
-        part in ("segments", "position") or part.endswith(("embedding", "embedding_norm")) for part in parts
+        part in ("segments", "position") or part.endswith(("embedding", "embedding_norm", "ngrams"))
+        for part in parts
     )
     return 0 if embeds else HEAD
