@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 import torch
+from tokenizers import decoders
 
 import weft
 from weft.config import GeneratorConfig, ModelConfig
@@ -137,6 +138,20 @@ def test_whole_characters_alone_are_heard() -> None:
     assert "".join(heard) == text
     assert "\ufffd" not in "".join(heard)
     assert len(heard) > 10
+
+
+def test_characters_of_several_bytes_are_heard_where_a_run_of_bytes_is_read_as_a_whole() -> None:
+    text = "日本語字 ok ❤ naïve"
+    pieces = [f"<0x{byte:02X}>" if byte > 127 else chr(byte) for byte in text.encode()]
+    decoder = decoders.Sequence([decoders.ByteFallback(), decoders.Fuse()])
+    told: list[str] = []
+    writer = _Writer(
+        lambda ids: decoder.decode([pieces[each] for each in ids]), told.append, prompt=[], stops=[]
+    )
+    for number in range(len(pieces)):
+        writer.add(number)
+    writer.finish()
+    assert "".join(told) == text and len(told) == len(text)
 
 
 def test_no_part_of_a_stop_string_is_heard() -> None:
