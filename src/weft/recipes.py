@@ -1,6 +1,5 @@
 """weft's own defaults, each with its reason, and the presets by name."""
 
-import math
 from collections.abc import Mapping
 from types import MappingProxyType
 from typing import Any, NamedTuple
@@ -264,12 +263,11 @@ PRESETS: Mapping[str, Mapping[str, Recipe]] = MappingProxyType(
     }
 )
 
-# From the smallest up. A run of minutes takes the largest that sees the data often enough to learn it; one without a
-# limit, the largest that the data can fill.
-_LADDER = ("micro", "tiny", "small", "medium", "large")
 # Passes over the training text, below which a smaller model is better off; with n-grams, a language model learns from few.
 _PASSES = {"seq2seq": 6.0, "encoder": 6.0, "decoder": 1.0}
 EFFICIENCY = 0.4  # of the machine's products that a whole training step keeps up
+# From the smallest up. A run of minutes takes the largest that sees the data often enough to learn it; one without a
+# limit, the largest that the data can fill.
 _TOKENS_FOR = {
     "seq2seq": {"tiny": 0, "small": 100_000, "medium": 600_000, "large": 20_000_000},
     "encoder": {"tiny": 0, "small": 1_000_000, "medium": 5_000_000, "large": 50_000_000},
@@ -282,7 +280,7 @@ def preset(name: str, *, architecture: str, task: str = "") -> Recipe:
     known = PRESETS[architecture]
     if name not in known:
         raise UserError(f'no preset "{name}"{suggest(name, known)} (there are: {", ".join(known)})')
-    recipe, wanted = known[name], _FOR_TASK.get(task, {}) if name in _LADDER else {}
+    recipe, wanted = known[name], _FOR_TASK.get(task, {}) if name in _TOKENS_FOR[architecture] else {}
     return {table: {**recipe.get(table, {}), **wanted.get(table, {})} for table in {**recipe, **wanted}}
 
 
@@ -330,7 +328,7 @@ def default_preset(
     ('tiny', 'small', 'medium')
     """
     wanted = _TOKENS_FOR[architecture]
-    fitting = [name for name in _LADDER if source_tokens + target_tokens >= wanted.get(name, math.inf)]
+    fitting = [name for name, least in wanted.items() if source_tokens + target_tokens >= least]
     if minutes is None:
         return fitting[-1]
 

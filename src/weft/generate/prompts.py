@@ -44,8 +44,14 @@ def continue_prompts(
     Raises UserError for a prompt that, with the tokens to be written, is longer than the model takes.
     """
     check_words(model.config, config)
-    if guess is not None and (config.contrast or config.beams > 1 or isinstance(model, TransformerXL)):
-        raise UserError("guesses ahead suit a decoder without beams and contrast: leave one of the two out")
+    unsuited = {
+        "beams": config.beams > 1,
+        "contrast": bool(config.contrast),
+        "a Transformer-XL": isinstance(model, TransformerXL),
+    }
+    why = next((name for name, holds in unsuited.items() if holds), None)
+    if guess is not None and why is not None:
+        raise UserError(f"draft and lookup do not suit {why}: leave them out")
     room = math.inf if isinstance(model, TransformerXL) else model.config.max_length
     _check_lengths(prompts, limit=config.max_length or 1, room=room)
     samples = config.nbest if config.sample else 1

@@ -159,7 +159,7 @@ class Generator:
             self.model,
             prompts,
             search,
-            guess=self._guess(draft, lookup=lookup, search=search),
+            guess=self._guess(draft, lookup=lookup),
             processors=[*self._biases(bias), *([] if grammar is None else [grammar]), *self._ends(stops)],
             tell=None if writer is None else writer.add,
         )
@@ -337,21 +337,12 @@ class Generator:
         at_tokens = [stop_at(lambda tokens: tokens[-1] in others, last=1, end=end)] if others else []
         return [*at_strings, *at_tokens]
 
-    def _guess(
-        self, draft: "Generator | None", *, lookup: bool, search: SearchConfig
-    ) -> Callable[[], Guess] | None:
+    def _guess(self, draft: "Generator | None", *, lookup: bool) -> Callable[[], Guess] | None:
         """What guesses ahead, where that is asked for."""
         if draft is None and not lookup:
             return None
         if draft is not None and lookup:
             raise UserError("draft and lookup: what comes next is guessed in one way")
-        unsuited = {
-            "beams": search.beams > 1,
-            "contrast": bool(search.contrast),
-            "a Transformer-XL": isinstance(self.model, TransformerXL),
-        }
-        if why := next((name for name, holds in unsuited.items() if holds), None):
-            raise UserError(f"draft and lookup do not suit {why}: leave them out")
         if draft is None:
             return lambda: look_up
         model = draft.model

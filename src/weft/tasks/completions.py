@@ -48,9 +48,7 @@ class Completions:
         fits = (lengths <= length) & (lengths > written)  # something stands before a completion
         self.too_long = int((lengths > length).sum())
         self.numbers = every[fits]
-        self.lengths: NDArray[np.int64] = lengths[
-            fits, None
-        ]  # of what is read: the predicted comes one later
+        self.lengths: NDArray[np.int64] = lengths[fits, None]  # of what is read
         self.size = int(sizes[self.numbers].sum())
         self.predicted = int((written[fits] + 1).sum())
 
