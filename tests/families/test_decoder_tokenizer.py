@@ -154,8 +154,11 @@ def test_names_are_found_in_the_older_file(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("files", "message"),
     [
-        ({"tokenizer.model": b"x"}, r"its tokenizer is tokenizer\.model, .*AutoTokenizer\.from_pretrained"),
-        ({"vocab.json": b"{}", "merges.txt": b""}, r"its tokenizer is vocab\.json and merges\.txt"),
+        ({"tokenizer.model": b"x"}, r"tokenizer\.model: damaged, or no SentencePiece model"),
+        (
+            {"vocab.json": b"{}", "merges.txt": b""},
+            r"its tokenizer is vocab\.json and merges\.txt, .*AutoTokenizer\.from_pretrained",
+        ),
         ({"tokenizer.json": b"{}"}, r"tokenizer\.json: not a tokenizer that the tokenizers library can read"),
         ({"tokenizer.json": b"["}, r"tokenizer\.json: not readable as JSON"),
     ],

@@ -10,6 +10,7 @@ from tokenizers import Tokenizer, decoders, models, pre_tokenizers, processors
 from weft.config import ModelConfig, SpecialTokens
 from weft.errors import UserError
 from weft.families.huggingface import encode_json, read_json
+from weft.families.sentencepiece_pairs import read_pairs
 
 __all__ = ["DECODER_FILES", "NamedBackend", "Read", "check_size", "read_tokenizer", "write_tokenizer"]
 
@@ -20,9 +21,14 @@ _FAST, _SETTINGS, _ADDED, _SPECIAL = (
     "special_tokens_map.json",
 )
 _PIECES, _MERGES, _SENTENCEPIECE = "vocab.json", "merges.txt", "tokenizer.model"
-DECODER_FILES = (_FAST, f"{_PIECES} and {_MERGES}")
+DECODER_FILES = (_FAST, f"{_PIECES} and {_MERGES}", _SENTENCEPIECE)
 """Where a tokenizer may be read from."""
 
+_LLAMA = {
+    "bos_token": "<s>",
+    "eos_token": "</s>",
+    "add_bos_token": True,
+}  # what goes without saying in its folders
 _END_OF_TEXT = "<|endoftext|>"  # GPT-2's one special token
 _UNKNOWN = "<unk>"
 
@@ -74,8 +80,8 @@ class NamedBackend:
 def read_tokenizer(folder: Path, *, byte_pairs: bool) -> Read | None:
     """The tokenizer of a folder as a tokenizer.json; None where there is none.
 
-    `byte_pairs`: a vocabulary and merges alone are GPT-2's. Raises UserError for files that cannot be read, and for
-    SentencePiece's alone, with the way to convert them.
+    `byte_pairs`: a vocabulary and merges alone are GPT-2's. Raises UserError for files that cannot be read, and for a
+    vocabulary and merges that are not GPT-2's, with the way to convert them.
     """
     settings = read_json(folder / _SETTINGS) if (folder / _SETTINGS).is_file() else {}
     pieces = all((folder / name).is_file() for name in (_PIECES, _MERGES))
@@ -83,10 +89,14 @@ def read_tokenizer(folder: Path, *, byte_pairs: bool) -> Read | None:
         backend = _read_fast(folder / _FAST)
     elif pieces and byte_pairs and not _added(folder):
         backend = _byte_pairs(folder, spaced=bool(settings.get("add_prefix_space", False)))
-    elif pieces or (folder / _SENTENCEPIECE).is_file():
-        found = f"{_PIECES} and {_MERGES}" if pieces else _SENTENCEPIECE
+    elif (folder / _SENTENCEPIECE).is_file():
+        backend = read_pairs(folder / _SENTENCEPIECE)
+        _add(backend, folder)
+        settings = {**_LLAMA, **settings}
+    elif pieces:
         raise UserError(
-            f"{folder}: its tokenizer is {found}, where weft reads {_FAST}: write that once, with transformers: "
+            f"{folder}: its tokenizer is {_PIECES} and {_MERGES}, where weft reads {_FAST}: write that once, "
+            "with transformers: "
             f"AutoTokenizer.from_pretrained({str(folder)!r}).save_pretrained({str(folder)!r})"
         )
     else:
@@ -150,6 +160,17 @@ def _read_fast(path: Path) -> Tokenizer:
 
 def _added(folder: Path) -> bool:
     return (folder / _ADDED).is_file() and bool(read_json(folder / _ADDED))
+
+
+def _add(backend: Tokenizer, folder: Path) -> None:
+    """The special tokens that a folder has beyond its tokenizer's."""
+    added = read_json(folder / _ADDED) if (folder / _ADDED).is_file() else {}
+    for name, number in sorted(added.items(), key=lambda each: each[1]):
+        backend.add_special_tokens([name])
+        if backend.token_to_id(name) != number:
+            raise UserError(
+                f"{folder / _ADDED}: {name} cannot be {number}: its id is {backend.token_to_id(name)}"
+            )
 
 
 def _byte_pairs(folder: Path, *, spaced: bool) -> Tokenizer:

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any, Self
 
 from weft.errors import UserError
+from weft.families.sentencepiece_pairs import load_sentencepiece
 from weft.families.tokenizer_files import SENTENCEPIECE_FILES
 
 __all__ = ["MarianTokenizer"]
@@ -25,8 +26,8 @@ class MarianTokenizer:
     def __init__(self, files: Mapping[str, bytes]) -> None:
         self._ids = _vocabulary(files["vocab.json"])
         self._pieces = {number: piece for piece, number in self._ids.items()}
-        self._source = _load_model(files["source.spm"], name="source.spm")
-        self._target = _load_model(files["target.spm"], name="target.spm")
+        self._source = load_sentencepiece(files["source.spm"], name="source.spm")
+        self._target = load_sentencepiece(files["target.spm"], name="target.spm")
         self.pad_id = self._ids["<pad>"]
         self.bos_id = self.pad_id
         """What a decoder starts from: Marian has no start token, and takes the padding's."""
@@ -109,16 +110,3 @@ def _vocabulary(content: bytes) -> dict[str, int]:
     if missing := [token for token in ("<pad>", "</s>", "<unk>") if token not in ids]:
         raise UserError(f"vocab.json: no {', '.join(missing)} in it")
     return ids
-
-
-def _load_model(content: bytes, *, name: str) -> Any:
-    try:
-        from sentencepiece import SentencePieceProcessor
-    except ImportError as error:
-        raise UserError("Marian's tokenizer needs SentencePiece: pip install sentencepiece") from error
-    try:
-        model = SentencePieceProcessor()
-        model.LoadFromSerializedProto(content)
-    except RuntimeError as error:
-        raise UserError(f"{name}: damaged, or no SentencePiece model ({error})") from error
-    return model
