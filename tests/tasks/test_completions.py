@@ -11,10 +11,11 @@ import torch
 from torch.nn import functional
 
 import weft
-from weft.config import LanguageRun
+from weft.config import GeneratorConfig, LanguageRun
 from weft.data.sources import open_sources
 from weft.errors import UserError
 from weft.models.decoder import Decoder
+from weft.pipelines.generator import Generator
 from weft.tasks.completions import Completions, keep_completions
 from weft.tasks.language_model import LanguageProblem
 from weft.tasks.next_token import LanguageModel
@@ -93,6 +94,14 @@ def test_the_loss_is_that_of_each_pair_alone(orders: Path, tmp_path: Path) -> No
     decoder = Decoder(run.model.model_copy(update={"vocabulary": tokenizer.vocab_size})).eval()
     decoder.requires_grad_(False)
     together = task.loss(decoder, task.collate([0, 3, 7]))["next"]
+    some = tmp_path / "some.jsonl"
+    lines = orders.read_text().splitlines()
+    numbers = [int(task.train.numbers[row]) for row in (0, 3, 7)]  # type: ignore[attr-defined]
+    some.write_text("\n".join(lines[number] for number in numbers))
+    config = GeneratorConfig(model=decoder.config, prefix=(1,))
+    measured = Generator(config, model=decoder, tokenizer=tokenizer).evaluate(some, **COLUMNS)
+    assert measured.loss == pytest.approx(float(together.total) / together.count, rel=1e-5)
+    assert measured.tokens == together.count
     total, count = 0.0, 0
     for row in (0, 3, 7):
         number = int(task.train.numbers[row])  # type: ignore[attr-defined]
@@ -122,6 +131,15 @@ def test_it_answers(orders: Path, tmp_path: Path) -> None:
         (" aaa.", "end"),
         (" ddd.", "end"),
         (" bbb.", "end"),
+    ]
+    longer, few = json.dumps({"ask": "x" * 70, "say": " aaa."}), tmp_path / "few.jsonl"
+    few.write_text("\n".join([*orders.read_text().splitlines()[:7], longer, '{"ask": "a?", "say": ""}']))
+    measured = weft.load(tmp_path / "run").evaluate(few, **COLUMNS)
+    assert (measured.tokens, measured.bytes) == (42, 35)
+    assert measured.loss < 0.1
+    assert [line.partition(":")[0] for line in measured.left_out] == [
+        "1 left out as longer than the model takes",
+        "1 left out as one-sided",
     ]
     options = {name: value for name, value in SMALL.items() if name.startswith(("train", "language"))}
     weft.train(

@@ -17,7 +17,14 @@ app = App(name="evaluate")
 
 # What each task's measuring takes besides the data.
 OPTIONS = {
-    "language-model": ("columns", "text_column", "stride", "memory"),
+    "language-model": (
+        "columns",
+        "text_column",
+        "prompt_column",
+        "completion_column",
+        "stride",
+        "memory",
+    ),
     "translate": ("from_language", "to_language", "columns", "beams"),
     "summarize": ("source", "target", "columns", "beams"),
     "tag": ("scheme",),
@@ -28,6 +35,8 @@ NAMES = {
     "to_language": "--to",
     "columns": "--columns",
     "text_column": "--text-column",
+    "prompt_column": "--prompt-column",
+    "completion_column": "--completion-column",
     "pair_column": "--pair-column",
     "label_column": "--label-column",
     "label_until": "--label-until",
@@ -50,6 +59,10 @@ def evaluate(
     to_language: To = None,
     columns: Annotated[str | None, Parameter(help="Names for a table's columns, in their order.")] = None,
     text_column: Annotated[str | None, Parameter(help="The column of the text, if not where it was.")] = None,
+    prompt_column: Annotated[
+        str | None, Parameter(help="A language model's prompts, and with them its completions.")
+    ] = None,
+    completion_column: Annotated[str | None, Parameter(help="What it is to write after them.")] = None,
     pair_column: Annotated[str | None, Parameter(help="The second text of a pair, likewise.")] = None,
     label_column: Annotated[str | None, Parameter(help="A classifier's label, likewise.")] = None,
     label_until: Annotated[
@@ -93,6 +106,8 @@ def evaluate(
         "to_language": to_language,
         "columns": columns.split(",") if columns else None,
         "text_column": text_column,
+        "prompt_column": prompt_column,
+        "completion_column": completion_column,
         "pair_column": pair_column,
         "label_column": label_column,
         "label_until": label_until,

@@ -13,6 +13,7 @@ from torch import Tensor
 
 from weft.config import GeneratorConfig
 from weft.data.packing import FIELD
+from weft.data.sources import Report, Sources, complete, open_sources
 from weft.errors import UserError
 from weft.generate import Hypothesis, SearchConfig, continue_prompts, stop_at
 from weft.generate.processors import Processor, add_bias
@@ -232,6 +233,8 @@ class Generator:
         *,
         columns: Sequence[str] | None = None,
         text_column: str = "text",
+        prompt_column: str | None = None,
+        completion_column: str | None = None,
         stride: int | None = None,
         memory: int | None = None,
     ) -> GeneratorEvaluation:
@@ -240,19 +243,29 @@ class Generator:
         Each row has its own context alone; with a `stride`, the rows overlap, each begins so many tokens after the one
         before, and each token has as much context as that leaves. A Transformer-XL remembers the rows before: as many
         tokens of them as it did in training, or as `memory` says.
+
+        Where the columns of prompts and completions are named, each completion and its end are predicted after their
+        prompt, and count alone.
         """
+        specs = [str(data)] if isinstance(data, str | Path) else [str(each) for each in data]
         length = self.config.length or self.config.model.max_length
+        report = Report()
+        if prompt_column is not None and completion_column is not None:
+            pairs = open_sources(specs, columns=columns, fields=(prompt_column, completion_column))
+            lines, texts = self._completions(pairs, report=report)
+            length = self.config.model.max_length
+        elif prompt_column is not None or completion_column is not None:
+            raise UserError("the columns of prompts and of completions go together: name both, or neither")
+        else:
+            opened = open_texts(specs, columns=columns, text_column=text_column)
+            lines = [each.fields[FIELD] for each in lines_of(opened)]
+            texts = [(ids, 0) for ids in self._texts(lines) if len(ids) > 1]
         losses_of = self._losses(length, stride=stride, memory=memory)
         recurrence = self.config.model.recurrence
         context = memory or (recurrence.memory if recurrence else length - (stride or length))
-        specs = [str(data)] if isinstance(data, str | Path) else [str(each) for each in data]
-        lines = [
-            each.fields[FIELD]
-            for each in lines_of(open_texts(specs, columns=columns, text_column=text_column))
-        ]
         begin, total, count = time.monotonic(), 0.0, 0
-        for ids in filter(lambda ids: len(ids) > 1, self._texts(lines)):
-            losses = losses_of(torch.tensor(ids))
+        for ids, known in texts:
+            losses = losses_of(torch.tensor(ids))[known:]
             total, count = total + float(losses.double().sum()), count + len(losses)
         size = sum(len(line.encode()) for line in lines)
         if not count or not size:
@@ -269,10 +282,29 @@ class Generator:
             bytes=size,
             words=words,
             context=context,
-            left_out=(),
+            left_out=tuple(report.lines()[1:]),
             tokens_per_second=count / (time.monotonic() - begin),
             precision=self.precision,
         )
+
+    def _completions(
+        self, pairs: Sources, *, report: Report
+    ) -> tuple[list[str], list[tuple[list[int], int]]]:
+        """The completions; and the tokens of each with its prompt and its end, and how many of those that something
+        stands before are the prompt's. What the model cannot take is left out, and reported."""
+        prompts, completions = pairs.fields
+        prefix, lines, texts = list(self.config.prefix), list[str](), list[tuple[list[int], int]]()
+        for example in complete(pairs, report=report):
+            prompt, completion = self.tokenizer.encode([example.fields[prompts], example.fields[completions]])
+            before = [*prefix, *prompt]
+            ids = [*before, *completion, self.tokenizer.eos_id]
+            if not before or len(ids) - 1 > self.config.model.max_length:
+                why = "longer than the model takes" if before else "without a token before the completion"
+                report.drop(why, path=example.path, line=example.line)
+                continue
+            lines.append(example.fields[completions])
+            texts.append((ids, len(before) - 1))
+        return lines, texts
 
     def _losses(self, length: int, *, stride: int | None, memory: int | None) -> Callable[[Tensor], Tensor]:
         """What predicts a text's tokens."""
