@@ -20,3 +20,12 @@ def weft_data() -> Path:
     if not folder.is_dir():
         pytest.skip(f"no data sets in {folder}: set WEFT_DATA to their folder")
     return folder
+
+
+@pytest.fixture
+def hub_cache(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The `datasets` library with a cache of the test's own and without a network."""
+    datasets = pytest.importorskip("datasets")
+    monkeypatch.setattr(datasets.config, "HF_DATASETS_CACHE", tmp_path_factory.mktemp("hub"))
+    monkeypatch.setattr(datasets.config, "HF_HUB_OFFLINE", True)
+    datasets.disable_progress_bars()

@@ -190,14 +190,6 @@ def test_a_hub_data_set_that_is_not_there(tmp_path: Path, hub_cache: None) -> No
         open_sources(["hub:"])
 
 
-@pytest.fixture
-def hub_cache(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch) -> None:
-    datasets = pytest.importorskip("datasets")
-    monkeypatch.setattr(datasets.config, "HF_DATASETS_CACHE", tmp_path_factory.mktemp("hub"))
-    monkeypatch.setattr(datasets.config, "HF_HUB_OFFLINE", True)
-    datasets.disable_progress_bars()
-
-
 @pytest.mark.parametrize(
     ("module", "spec", "way_out"),
     [

@@ -315,6 +315,18 @@ def test_a_table_has_its_texts_in_a_column(tmp_path: Path, name: str) -> None:
         problem_of(path, text_column="txt")
 
 
+def test_a_hub_data_set_has_its_texts_in_a_column(tmp_path: Path, hub_cache: None) -> None:
+    texts = [f"A cat and {number} dogs\nsleep." for number in range(60)]
+    (tmp_path / "train.jsonl").write_text("\n".join(json.dumps({"body": text, "id": 3}) for text in texts))
+    problem = problem_of(f"hub:{tmp_path}", text_column="body", texts="apart", length=32)
+    tokenizer = problem.make_tokenizer()
+    task = problem.make_task(tmp_path / "data", tokenizer=tokenizer, begun=False, tell=print)
+    assert isinstance(task.train, Apart) and isinstance(task.valid, Apart)
+    assert len(task.train.rows.packing.pieces) + len(task.valid.rows.packing.pieces) == 60
+    (line,) = tokenizer.decode([task.train.rows[0].ids.tolist()[1:12]])
+    assert line.startswith("A cat and ")
+
+
 def test_pieces_of_bytes_give_the_text_back(corpus: Path, tmp_path: Path) -> None:
     task, _, problem = make(tmp_path, corpus, kind="bpe", size=120)
     assert isinstance(task.train, Streamed)
