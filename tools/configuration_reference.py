@@ -66,6 +66,7 @@ MEANING = {
     "model.initialisation": "How weights are drawn at the start.",
     "model.zero_output": "Whether each branch starts at zero.",
     "model.recurrence.memory": "Transformer-XL: how many positions before a segment are remembered.",
+    "model.recurrence.pointer": "Of how many positions before a segment what followed may be copied; 0: none.",
     "model.recurrence.same_length": "No position sees more of them than another.",
     "model.recurrence.clamp": "Distances from here on are one and the same.",
     "model.recurrence.shared_biases": "All layers have the same biases of attention.",

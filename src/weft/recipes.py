@@ -117,10 +117,10 @@ _OUR_RECURRENT = {
 
 
 def _our_recurrent(
-    width: int, *, heads: int, layers: int, dropout: float, ngrams: float, memory: int
+    width: int, *, heads: int, layers: int, dropout: float, ngrams: float, memory: int, pointer: int
 ) -> dict[str, Any]:
     shape = {"width": width, "heads": heads, "feed_forward": 4 * width, "decoder_layers": layers}
-    known = {"recurrence": {"memory": memory}, "ngrams": {"dropout": ngrams}}
+    known = {"recurrence": {"memory": memory, "pointer": pointer}, "ngrams": {"dropout": ngrams}}
     return {**_OUR_RECURRENT, **shape, **known, "dropout": dropout}
 
 
@@ -233,17 +233,23 @@ PRESETS: Mapping[str, Mapping[str, Recipe]] = MappingProxyType(
                 "train": {"batch_tokens": 32_768, "smoothing": 0.0},
             },
             "recurrent-tiny": {
-                "model": _our_recurrent(128, heads=2, layers=3, dropout=0.0, ngrams=0.0, memory=128),
+                "model": _our_recurrent(
+                    128, heads=2, layers=3, dropout=0.0, ngrams=0.0, memory=128, pointer=0
+                ),
                 "train": _WRITE,
                 "language": {"length": 128},
             },
             "recurrent-small": {
-                "model": _our_recurrent(256, heads=4, layers=4, dropout=0.1, ngrams=0.5, memory=256),
+                "model": _our_recurrent(
+                    256, heads=4, layers=4, dropout=0.1, ngrams=0.5, memory=256, pointer=1024
+                ),
                 "train": _WRITE,
                 "language": {"length": 128},
             },
             "recurrent-medium": {
-                "model": _our_recurrent(384, heads=6, layers=6, dropout=0.2, ngrams=0.5, memory=256),
+                "model": _our_recurrent(
+                    384, heads=6, layers=6, dropout=0.2, ngrams=0.5, memory=256, pointer=1024
+                ),
                 "train": _WRITE,
                 "language": {"length": 128},
             },

@@ -12,7 +12,7 @@ from tests.pipelines.test_generator import generator
 from weft.cli.inspect import refuse_unfit
 from weft.config import GeneratorConfig, ModelConfig
 from weft.errors import UserError
-from weft.inspect import causal_attention
+from weft.inspect import causal_attention, copied_from
 from weft.models.transformer_xl import TransformerXL
 from weft.pipelines.generator import Generator
 from weft.tasks.perplexity import segment_losses, token_losses
@@ -20,7 +20,7 @@ from weft.tasks.perplexity import segment_losses, token_losses
 TEXT = "The old dog sleeps, and a cat runs"
 
 
-def recurrent() -> Generator:
+def recurrent(*, pointer: int = 0) -> Generator:
     """Random weights."""
     plain = generator()
     shape = {"width": 32, "heads": 2, "feed_forward": 64, "decoder_layers": 2, "tie": "none"}
@@ -31,7 +31,7 @@ def recurrent() -> Generator:
             "position": "none",
             **shape,
         }
-        | {"recurrence": {"memory": 8}}
+        | {"recurrence": {"memory": 8, "pointer": pointer}}
     )
     torch.manual_seed(0)
     return Generator(GeneratorConfig(model=model), model=TransformerXL(model), tokenizer=plain.tokenizer)
@@ -70,6 +70,18 @@ def test_all_attention_is_on_the_page(it: Generator, tmp_path: Path) -> None:
     assert found.answer == it.score(TEXT)
     rarest = min(value for value in found.answer.logprobs if value is not None)
     assert f"({np.exp(rarest):.1%})" in found.said
+
+
+def test_what_a_pointer_would_copy_is_on_the_page(tmp_path: Path) -> None:
+    it = recurrent(pointer=4)
+    (ids,) = it._read([TEXT])
+    copied = copied_from(it.model, ids)
+    assert copied is not None and copied.shape == (1, 1, len(ids), len(ids))
+    np.testing.assert_allclose(copied[0, 0].sum(-1), [0, *[1] * (len(ids) - 1)], atol=1e-5)
+    assert np.triu(copied, k=1).max() == copied[..., 0].max() == 0
+    it.inspect(TEXT, out=tmp_path / "page.html")
+    assert "What may be copied" in (tmp_path / "page.html").read_text()
+    assert copied_from(recurrent().model, ids) is copied_from(generator().model, ids) is None
 
 
 def test_wrong_calls(tmp_path: Path) -> None:

@@ -147,11 +147,12 @@ def test_each_layer_remembers_what_came_into_it_and_no_gradient_does() -> None:
 @pytest.mark.parametrize("shared", [True, False])
 def test_every_weight_learns(shared: bool) -> None:
     model = made(
-        adaptive={"cutoffs": (10, 25), "divide": 2}, recurrence={"memory": 6, "shared_biases": shared}
+        adaptive={"cutoffs": (10, 25), "divide": 2},
+        recurrence={"memory": 6, "pointer": 6, "shared_biases": shared},
     ).train()
     _, memory = model(ids(2, 6))
-    states, _ = model(ids(2, 24), memory)
-    model.loss(states.flatten(0, 1), torch.arange(48) % 40).total.backward()
+    states, memory = model(ids(2, 24), memory)
+    model.loss(states, (torch.arange(48) % 40).view(2, 24), memory.past).total.backward()
     silent = [
         name for name, weight in model.named_parameters() if weight.grad is None or not weight.grad.any()
     ]
@@ -178,20 +179,22 @@ def test_same_length_and_clamp_do_what_they_say() -> None:
 @pytest.mark.parametrize("vocabulary", VOCABULARIES, ids=str)
 def test_probabilities_sum_to_one_and_are_what_the_loss_sums(vocabulary: dict[str, Any]) -> None:
     model, labels = made(**vocabulary), torch.arange(40)
-    states = model(ids(4, 10))[0].flatten(0, 1).detach().requires_grad_()
-    scores = model.logits(states)
+    states, memory = model(ids(4, 10))
+    states = states.detach().requires_grad_()
+    scores = model.logits(states.flatten(0, 1))
     if len(model.output.clusters) > 1:
         torch.testing.assert_close(scores.exp().sum(-1), torch.ones(40))
     expected = -scores.log_softmax(-1).gather(-1, labels[:, None])[:, 0]
-    torch.testing.assert_close(model.token_losses(states, labels), expected)
-    summed = model.loss(states, labels)
+    found = model.token_losses(states, labels.view(4, 10), memory.past)
+    torch.testing.assert_close(found.flatten(), expected)
+    summed = model.loss(states, labels.view(4, 10), memory.past)
     torch.testing.assert_close(summed.total, expected.sum())
     (own,) = torch.autograd.grad(summed.total, states)
     (plain,) = torch.autograd.grad(expected.sum(), states)
     torch.testing.assert_close(own, plain, atol=1e-5, rtol=1e-4)
     assert summed.count == 40
     some = labels[:5]  # all of the first cluster
-    torch.testing.assert_close(model.loss(states[:5], some).total, expected[:5].sum())
+    torch.testing.assert_close(model.loss(states[:1, :5], some[None], memory.past).total, expected[:5].sum())
 
 
 @pytest.mark.parametrize("vocabulary", VOCABULARIES, ids=str)

@@ -64,11 +64,13 @@ class Recurrence(Config):
     """The memory of Transformer-XL (Dai et al. 2019): each layer sees, beside a segment, `memory` positions before it.
 
     With `same_length` no position sees more than `memory` of them, itself included, where else the last of a segment see
-    the most. Distances from `clamp` on are one and the same. With `shared_biases` all layers have the same two biases of
+    the most. Distances from `clamp` on are one and the same. A `pointer` copies what followed any of so many positions
+    before a segment, or of those in it; 0: there is none. With `shared_biases` all layers have the same two biases of
     attention, as in the paper; without, each its own, as in the large published model.
     """
 
     memory: int = Field(gt=0)
+    pointer: int = Field(default=0, ge=0)
     same_length: bool = False
     clamp: int | None = Field(default=None, gt=0)
     shared_biases: bool = True

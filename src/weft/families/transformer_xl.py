@@ -312,9 +312,11 @@ def write_model(model: ModelConfig, *, layout: Layout) -> Fields:
     }
     theirs, problems = write_fields(_FIELDS, ours)
     problems += departures(ours, _OUR_ONLY)
-    if problems or model.recurrence is None:
-        return theirs, problems
     recurrence, clusters = model.recurrence, model.clusters
+    if recurrence is not None and recurrence.pointer:
+        problems.append(f"recurrence.pointer = {recurrence.pointer}")
+    if problems or recurrence is None:
+        return theirs, problems
     tied = model.adaptive is None or model.adaptive.tie_projections
     further = {
         layout.vocabulary: model.vocabulary,

@@ -28,7 +28,7 @@ class ContrastivePredictor:
         if self.states is None:
             states = self.reader.read(tokens)
             self.states = normalize(states.float(), dim=-1)
-            self.logits = self.reader.model.logits(states[:, -1])
+            self.logits = self.reader.score(states[:, -1])
         return self.logits
 
     def choose(self, scores: Float[Tensor, "B V"]) -> Int[Tensor, " B"]:
@@ -47,7 +47,7 @@ class ContrastivePredictor:
         chosen = rows * count + best
         self.reader.reorder(chosen)
         self.states = torch.cat([self.states, looks[rows, best][:, None]], dim=1)
-        self.logits = self.reader.model.logits(states[chosen])
+        self.logits = self.reader.score(states[chosen])
         return likely.indices[rows, best]
 
     def reorder(self, rows: Int[Tensor, " R"]) -> None:

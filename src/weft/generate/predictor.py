@@ -82,7 +82,11 @@ class DecoderPredictor:
 
     def predict(self, tokens: Int[Tensor, "B T"]) -> Float[Tensor, "B V"]:
         """The logits after what is read."""
-        return self.model.logits(self.read(tokens)[:, -1])
+        return self.score(self.read(tokens)[:, -1])
+
+    def score(self, hidden: Float[Tensor, "B D"]) -> Float[Tensor, "B V"]:
+        """The logits after the last states that were read, of the rows as they are now."""
+        return self.model.logits(hidden)
 
     def read(self, tokens: Int[Tensor, "B T"]) -> Float[Tensor, "B S D"]:
         """Read the prompts, which take the place of the first start tokens, and then the new tokens."""
@@ -108,7 +112,12 @@ class RecurrentPredictor:
 
     def predict(self, tokens: Int[Tensor, "B T"]) -> Float[Tensor, "B V"]:
         """The logits after what is read."""
-        return self.model.logits(self.read(tokens)[:, -1])
+        return self.score(self.read(tokens)[:, -1])
+
+    def score(self, hidden: Float[Tensor, "B D"]) -> Float[Tensor, "B V"]:
+        """The logits after the last states that were read, of the rows as they are now."""
+        assert self.kept is not None  # something was read
+        return self.model.logits(hidden, self.kept.past)
 
     def read(self, tokens: Int[Tensor, "B T"]) -> Float[Tensor, "B S D"]:
         """Read the prompts, which take the place of the first start tokens, segment by segment; then the new tokens."""

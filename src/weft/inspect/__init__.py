@@ -9,9 +9,16 @@ from weft.inspect.heads import (
     readable,
     reading_group,
     translation_groups,
-    writing_group,
+    writing_groups,
 )
-from weft.inspect.maps import AttentionMaps, alignment, attention, causal_attention, self_attention
+from weft.inspect.maps import (
+    AttentionMaps,
+    alignment,
+    attention,
+    causal_attention,
+    copied_from,
+    self_attention,
+)
 from weft.inspect.marks import Mark, find_marks
 from weft.inspect.pages import Explained, Text, page, write_page
 from weft.inspect.readers import Inspected, Question, inspect_reading
@@ -32,6 +39,7 @@ __all__ = [
     "attention",
     "attribute",
     "causal_attention",
+    "copied_from",
     "describe",
     "find_marks",
     "inspect_reading",
@@ -42,5 +50,5 @@ __all__ = [
     "self_attention",
     "translation_groups",
     "write_page",
-    "writing_group",
+    "writing_groups",
 ]

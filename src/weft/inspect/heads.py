@@ -19,7 +19,7 @@ __all__ = [
     "readable",
     "reading_group",
     "translation_groups",
-    "writing_group",
+    "writing_groups",
 ]
 
 # A habit is worth a word if it takes this share of the weight and this many times what an even spread would
@@ -236,13 +236,30 @@ def translation_groups(
     return [cross, pointer, encoder, decoder]
 
 
-def writing_group(weights: Float[np.ndarray, "L H T T"], *, tokens: Sequence[str]) -> Group:
-    """The one kind of attention of a decoder that reads `tokens`."""
-    return replace(
+def writing_groups(
+    weights: Float[np.ndarray, "L H T T"],
+    *,
+    tokens: Sequence[str],
+    copied: Float[np.ndarray, "1 1 T T"] | None = None,
+) -> list[Group]:
+    """The attention of a decoder that reads `tokens`, and where it would copy from, if it has a pointer."""
+    own = replace(
         reading_group(weights, tokens=tokens),
         title="Back to what was read",
         about="Self-attention: which tokens up to itself each token draws on.",
     )
+    if copied is None:
+        return [own]
+    pointer = replace(
+        own,
+        name="pointer",
+        title="What may be copied",
+        about="The pointer: which of the tokens up to it would be copied, if one were, after each token.",
+        row_title="after",
+        column_title="points at",
+        weights=copied,
+    )
+    return [own, pointer]
 
 
 def reading_group(weights: Float[np.ndarray, "L H T T"], *, tokens: Sequence[str]) -> Group:

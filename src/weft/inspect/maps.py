@@ -21,6 +21,7 @@ __all__ = [
     "as_row",
     "attention",
     "causal_attention",
+    "copied_from",
     "self_attention",
     "without_dropout",
 ]
@@ -91,6 +92,17 @@ def causal_attention(model: Decoder | TransformerXL, ids: Sequence[int]) -> Floa
         model(as_row(model, ids))
     stack = "" if isinstance(model, TransformerXL) else "decoder."
     return _gather(heard, stack + "blocks.{}.attention.weights", layers=model.config.decoder_layers)
+
+
+@torch.inference_mode()
+def copied_from(model: Decoder | TransformerXL, ids: Sequence[int]) -> Float[np.ndarray, "1 1 T T"] | None:
+    """How much a pointer would copy of each token, after each token of `ids`; None where the model has no pointer."""
+    if not isinstance(model, TransformerXL) or model.pointer is None:
+        return None
+    with without_dropout(model):
+        hidden, memory = model(as_row(model, ids))
+        shares: np.ndarray = model.pointer.look(hidden, memory.past)[None].float().cpu().numpy()
+    return shares
 
 
 def alignment(cross: Float[np.ndarray, "L H T S"], *, ignore: Collection[int] = ()) -> list[tuple[int, int]]:

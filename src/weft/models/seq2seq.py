@@ -12,7 +12,7 @@ from weft.nn.embedding import Embedding
 from weft.nn.initialise import initialise
 from weft.nn.masks import Mask
 from weft.nn.ngram_embedding import make_ngrams
-from weft.nn.pointer import Pointer
+from weft.nn.pointer import SourcePointer
 from weft.nn.stack import Stack
 
 __all__ = ["Memory", "Seq2Seq"]
@@ -40,7 +40,7 @@ class Seq2Seq(nn.Module):
         self.output = nn.Linear(config.width, config.vocabulary, bias=config.output_bias)
         if config.tie != "none":
             self.output.weight = self.target_embedding.tokens.weight
-        self.pointer = Pointer(config) if config.pointer else None
+        self.pointer = SourcePointer(config) if config.pointer else None
         initialise(self, config)
 
     def encode(self, source: Int[Tensor, "M S"], *, keep: Bool[Tensor, "M S"] | None = None) -> Memory:

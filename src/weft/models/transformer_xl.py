@@ -14,6 +14,7 @@ from weft.nn.initialise import NORMAL_DEVIATION, initialise
 from weft.nn.loss import Loss
 from weft.nn.masks import Mask
 from weft.nn.ngram_embedding import make_ngrams
+from weft.nn.pointer import Past, PastPointer
 from weft.nn.relative_attention import RelativeAttention, sinusoids
 from weft.nn.stack import Residual
 
@@ -21,12 +22,12 @@ __all__ = ["Memory", "TransformerXL"]
 
 
 class Memory(NamedTuple):
-    """What came into each layer at the last positions before a segment, into which no gradient flows; and as many of the
-    last tokens as n-grams reach back.
+    """What came into each layer at the last positions before a segment, into which no gradient flows; and what n-grams and
+    the pointer need to know of what was read.
     """
 
     layers: tuple[Float[Tensor, "B M D"], ...]
-    tokens: Int[Tensor, "B N"]
+    past: Past
 
     @property
     def length(self) -> int:
@@ -34,7 +35,7 @@ class Memory(NamedTuple):
 
     def select(self, rows: Int[Tensor, " R"]) -> "Memory":
         """The memory of these rows, in this order: of the texts that go on, or of the beams that were chosen."""
-        return Memory(tuple(layer[rows] for layer in self.layers), self.tokens[rows])
+        return Memory(tuple(layer[rows] for layer in self.layers), self.past.select(rows))
 
 
 class Kept(NamedTuple):
@@ -45,12 +46,12 @@ class Kept(NamedTuple):
     keys: tuple[Float[Tensor, "B H M K"], ...]
     values: tuple[Float[Tensor, "B H M K"], ...]
     distances: tuple[Float[Tensor, "1 H S K"], ...]
-    tokens: Int[Tensor, "B N"]
+    past: Past
 
     def select(self, rows: Int[Tensor, " R"]) -> "Kept":
         """What is kept of these rows, in this order."""
         keys, values = (tuple(layer[rows] for layer in layers) for layers in self[:2])
-        return Kept(keys, values, self.distances, self.tokens[rows])
+        return Kept(keys, values, self.distances, self.past.select(rows))
 
 
 class TransformerXL(nn.Module):
@@ -63,6 +64,7 @@ class TransformerXL(nn.Module):
         self.recurrence = config.recurrence
         self.embedding = AdaptiveEmbedding(config)
         self.ngrams = make_ngrams(config)
+        self.pointer = PastPointer(config) if config.recurrence.pointer else None
         shared = _biases(config) if config.recurrence.shared_biases else None
         self.blocks = nn.ModuleList(
             RecurrentBlock(config, biases=shared or _biases(config)) for _ in range(config.decoder_layers)
@@ -80,20 +82,23 @@ class TransformerXL(nn.Module):
         """The hidden states of a segment, and the memory for the segment after it.
 
         `memory` is that of the segments before, None at a text's beginning. It grows up to the configured length, or to the
-        one that is to be remembered, and then the oldest positions are forgotten; it costs the same however long the text.
+        one to `remember`, of the layers and of the pointer, and then the oldest positions are forgotten; it costs the same
+        however long the text.
         """
+        reach = remember or self.recurrence.pointer
         remember = remember or self.recurrence.memory
         memory = memory or self.new_memory(len(ids))
         keys = memory.length + ids.shape[1]
-        encoded = self._distances(keys, like=memory.layers[0])
+        encoded = self._distances(keys, like=memory.layers[0], further=remember > self.recurrence.memory)
         window = remember if self.recurrence.same_length else None
         mask = Mask(causal=True, window=window).build(ids.shape[1], keys, device=ids.device)
-        x, tokens = self._embed(ids, memory.tokens)
+        x = self._embed(ids, memory.past)
         kept = []
         for block, before in zip(self.blocks, memory.layers, strict=True):
             kept.append(torch.cat([before, x.detach()], dim=1)[:, -remember:])
             x = block(x, before, distances=encoded, mask=mask)
-        return self.dropout(x), Memory(tuple(kept), tokens)
+        x = self.dropout(x)
+        return x, Memory(tuple(kept), self._read(ids, x, memory.past, reach=reach))
 
     def keep(self, memory: Memory) -> Kept:
         """What `next` needs of a memory."""
@@ -106,27 +111,40 @@ class TransformerXL(nn.Module):
         ]
         keys, values = zip(*pairs, strict=True)
         projected = tuple(block.attention.project(distances) for block in blocks)
-        return Kept(keys, values, projected, memory.tokens)
+        return Kept(keys, values, projected, memory.past)
 
     def next(self, ids: Int[Tensor, "B 1"], kept: Kept) -> tuple[Float[Tensor, "B 1 D"], Kept]:
         """As `forward` on a segment of one token, at the cost of that token alone."""
-        x, tokens = self._embed(ids, kept.tokens)
+        x = self._embed(ids, kept.past)
         keys, values = [], []
         for block, k, v, r in zip(self._blocks, kept.keys, kept.values, kept.distances, strict=True):
             x, key, value = block.next(x, k, v, r)
             keys.append(key[:, :, max(0, key.shape[2] - self._seen + 1) :])
             values.append(value[:, :, max(0, value.shape[2] - self._seen + 1) :])
-        return self.dropout(x), Kept(tuple(keys), tuple(values), kept.distances, tokens)
+        x = self.dropout(x)
+        past = self._read(ids, x, kept.past, reach=self.recurrence.pointer)
+        return x, Kept(tuple(keys), tuple(values), kept.distances, past)
 
-    def _embed(
-        self, ids: Int[Tensor, "B T"], before: Int[Tensor, "B N"]
-    ) -> tuple[Float[Tensor, "B T D"], Int[Tensor, "B P"]]:
-        """The tokens' vectors, and what the next ones need to know of the tokens."""
+    def _embed(self, ids: Int[Tensor, "B T"], past: Past) -> Float[Tensor, "B T D"]:
+        """The tokens' vectors, which what stands before them may be part of."""
         x = self.embedding(ids)
         if self.ngrams is not None:
-            x = x + self.ngrams(ids, before=before)
-            before = torch.cat([before, ids], dim=1)[:, -self.ngrams.longest + 1 :]
-        return self.dropout(x), before
+            x = x + self.ngrams(ids, before=past.tokens)
+        embedded: Tensor = self.dropout(x)
+        return embedded
+
+    def _read(
+        self, ids: Int[Tensor, "B T"], hidden: Float[Tensor, "B T D"], past: Past, *, reach: int
+    ) -> Past:
+        """What the past has become, of which the pointer sees `reach` positions and those that were just read."""
+        longest = 1 if self.ngrams is None else self.ngrams.longest
+        tokens = torch.cat([past.tokens, ids], dim=1)
+        keys = past.keys
+        if self.pointer is not None:
+            keys = torch.cat([keys[:, -reach:], self.pointer.key(hidden).detach()], dim=1)
+        return Past(
+            tokens[:, tokens.shape[1] - min(tokens.shape[1], max(longest - 1, keys.shape[1])) :], keys
+        )
 
     @property
     def _blocks(self) -> list["RecurrentBlock"]:
@@ -137,9 +155,12 @@ class TransformerXL(nn.Module):
         """How many positions a token sees, itself included."""
         return self.recurrence.memory + (not self.recurrence.same_length)
 
-    def _distances(self, count: int, *, like: Tensor) -> Float[Tensor, "S D"]:
-        """Those of so many positions, from the furthest to 0, encoded."""
-        every = torch.arange(count - 1, -1, -1, device=like.device).clamp(max=self.recurrence.clamp or count)
+    def _distances(self, count: int, *, like: Tensor, further: bool = False) -> Float[Tensor, "S D"]:
+        """Those of so many positions, from the furthest to 0, encoded. Where they go further than in training, those that
+        were never met are as the furthest that always was.
+        """
+        most = self.recurrence.clamp or (self.recurrence.memory if further else count)
+        every = torch.arange(count - 1, -1, -1, device=like.device).clamp(max=most)
         encoded: Tensor = self.dropout(sinusoids(every, width=self.config.width).to(like.dtype))
         return encoded
 
@@ -147,21 +168,35 @@ class TransformerXL(nn.Module):
         """That of texts which have not begun."""
         weight = next(self.parameters())
         empty = torch.empty(rows, 0, self.config.width, dtype=weight.dtype, device=weight.device)
-        no_tokens = torch.empty(rows, 0, dtype=torch.long, device=weight.device)
-        return Memory((empty,) * self.config.decoder_layers, no_tokens)
+        no_keys = torch.empty(rows, 0, self.config.head_width, dtype=weight.dtype, device=weight.device)
+        past = Past(torch.empty(rows, 0, dtype=torch.long, device=weight.device), no_keys)
+        return Memory((empty,) * self.config.decoder_layers, past)
 
-    def logits(self, hidden: Float[Tensor, "*N D"]) -> Float[Tensor, "*N V"]:
-        """Scores over the vocabulary, which of an adaptive one are log-probabilities."""
+    def logits(self, hidden: Float[Tensor, "*N D"], past: Past | None = None) -> Float[Tensor, "*N V"]:
+        """Scores over the vocabulary, which of an adaptive one, or with a pointer, are log-probabilities.
+
+        A pointer needs the states to be (B, D), the last of each row, and `past` that of the memory that came with them.
+        """
         scores: Tensor = self.output(hidden)
-        return scores
+        if self.pointer is None:
+            return scores
+        assert past is not None
+        return self.pointer.mix(hidden, scores, past=past)
 
-    def loss(self, hidden: Float[Tensor, "N D"], labels: Int[Tensor, " N"]) -> Loss:
+    def loss(self, hidden: Float[Tensor, "B T D"], labels: Int[Tensor, "B T"], past: Past) -> Loss:
         """The summed cross-entropy of the labels in nats, for training."""
-        return self.output.loss(hidden, labels)
+        if self.pointer is None:
+            return self.output.loss(hidden.flatten(0, 1), labels.flatten())
+        return Loss(self.token_losses(hidden, labels, past).sum(), labels.numel())
 
-    def token_losses(self, hidden: Float[Tensor, "N D"], labels: Int[Tensor, " N"]) -> Float[Tensor, " N"]:
+    def token_losses(
+        self, hidden: Float[Tensor, "B T D"], labels: Int[Tensor, "B T"], past: Past
+    ) -> Float[Tensor, "B T"]:
         """The negative log-likelihood of each label in nats."""
-        return self.output.token_losses(hidden, labels)
+        losses = self.output.token_losses(hidden.flatten(0, 1), labels.flatten()).view(labels.shape)
+        if self.pointer is None:
+            return losses
+        return self.pointer.token_losses(hidden, labels, written=-losses, past=past)
 
     @property
     def device(self) -> torch.device:

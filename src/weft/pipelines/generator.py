@@ -18,7 +18,7 @@ from weft.errors import UserError
 from weft.generate import Hypothesis, SearchConfig, continue_prompts, stop_at
 from weft.generate.processors import Processor, add_bias
 from weft.generate.speculative import Draft, Guess, look_up
-from weft.inspect import Inspected, Text, causal_attention, readable, write_page, writing_group
+from weft.inspect import Inspected, Text, causal_attention, copied_from, readable, write_page, writing_groups
 from weft.models.decoder import Decoder
 from weft.models.transformer_xl import TransformerXL
 from weft.nn.inference import Precision
@@ -205,7 +205,9 @@ class Generator:
         if known:
             mean = sum(value for _, value in known) / len(known)
             facts["perplexity"] = f"{_exp(-mean):.2f}"
-        groups = [writing_group(weights, tokens=self.tokenizer.tokens(ids))]
+        groups = writing_groups(
+            weights, tokens=self.tokenizer.tokens(ids), copied=copied_from(self.model, ids)
+        )
         texts = [Text("Text", text), *([Text("Least expected", said)] if said else [])]
         write_page(Path(out), groups, title="Reading on", texts=texts, facts=facts)
         return Inspected(scored, f"Least expected: {said}" if said else "", "", (), None)

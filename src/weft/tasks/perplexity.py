@@ -55,7 +55,7 @@ def segment_losses(
     for start in range(0, len(losses), length):
         row = ids[start : start + length + 1].to(model.device)
         hidden, memory = model(row[None, :-1], memory, remember=remember)
-        losses[start : start + length] = model.token_losses(hidden[0], row[1:]).cpu()
+        losses[start : start + length] = model.token_losses(hidden, row[None, 1:], memory.past)[0].cpu()
     return losses
 
 

@@ -12,6 +12,7 @@ from weft.data.batches import Batches, Lanes
 from weft.errors import UserError
 from weft.models.transformer_xl import Memory, TransformerXL
 from weft.nn.loss import Loss
+from weft.nn.pointer import Past
 from weft.tasks.next_token import LanguageModel
 from weft.tasks.task import Batch
 
@@ -64,14 +65,14 @@ class RecurrentLanguageModel(LanguageModel):
         read = 1 if before is None else before.segments + 1
         if read < self.lanes.length:
             self.carried[tuple((rows + 1).tolist())] = Carried(memory, read)
-        return {"next": model.loss(hidden.flatten(0, 1), batch["labels"])}
+        return {"next": model.loss(hidden, batch["labels"].view(len(rows), -1), memory.past)}
 
     def state(self) -> dict[str, Tensor]:
         """The memories, the rows whose they are, and how many segments of a lane are behind them."""
         found = {}
         for number, (rows, (memory, segments)) in enumerate(self.carried.items()):
             found[f"{number}.rows"] = torch.tensor([segments, *rows])
-            found[f"{number}.tokens"] = memory.tokens
+            found |= {f"{number}.past.{name}": tensor for name, tensor in memory.past._asdict().items()}
             found |= {f"{number}.layers.{layer}": tensor for layer, tensor in enumerate(memory.layers)}
         return found
 
@@ -80,8 +81,9 @@ class RecurrentLanguageModel(LanguageModel):
         while f"{(number := len(self.carried))}.rows" in state:
             count = sum(name.startswith(f"{number}.layers.") for name in state)
             layers = tuple(state[f"{number}.layers.{layer}"] for layer in range(count))
+            past = Past(*(state[f"{number}.past.{name}"] for name in Past._fields))
             segments, *rows = state[f"{number}.rows"].tolist()
-            self.carried[tuple(rows)] = Carried(Memory(layers, state[f"{number}.tokens"]), segments)
+            self.carried[tuple(rows)] = Carried(Memory(layers, past), segments)
 
     def held_out_loss(self, model: nn.Module, *, scored: int) -> Loss:
         """The held-out segments one after the other, from the first on, each with the memory of those before."""
@@ -90,6 +92,6 @@ class RecurrentLanguageModel(LanguageModel):
         for row in range(scored):
             batch = self.to(self.valid.batch(np.array([row]), shift=0), model.device)
             hidden, memory = model(batch["ids"], memory)
-            losses = model.token_losses(hidden[0], batch["labels"])
-            total, count = total + losses.double().sum().cpu(), count + len(losses)
+            losses = model.token_losses(hidden, batch["labels"][None], memory.past)
+            total, count = total + losses.double().sum().cpu(), count + losses.numel()
         return Loss(total, count)
