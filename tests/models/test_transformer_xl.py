@@ -108,6 +108,16 @@ def test_a_token_at_a_time_is_a_segment_of_one(
         assert kept.keys[0].shape[2] <= recurrence["memory"]
 
 
+def test_further_than_in_training_all_distances_are_the_furthest() -> None:
+    model, far = made(recurrence={"memory": 6}), made(recurrence={"memory": 20, "clamp": 6})
+    memory = others = None
+    for segment in torch.split(ids(2, 24), 4, dim=1):
+        states, memory = model(segment, memory, remember=20)
+        expected, others = far(segment, others)
+        torch.testing.assert_close(states, expected)
+    assert memory is not None and memory.length == 20
+
+
 def test_too_short_a_memory_is_not_enough_and_none_still_less() -> None:
     tokens = ids(2, 20)
     short = made(recurrence={"memory": 3})

@@ -13,6 +13,7 @@ from weft.errors import UserError
 from weft.models.transformer_xl import TransformerXL
 from weft.runs.tensors import read_tensors
 from weft.tasks.perplexity import segment_losses
+from weft.tasks.recurrent import RecurrentLanguageModel
 
 SMALL = {
     "tokenizer.kind": "characters",
@@ -68,11 +69,11 @@ def test_it_learns_and_writes_on(book: Path, tmp_path: Path) -> None:
     assert model.evaluate(book).perplexity == pytest.approx(float(expected.double().mean().exp()), rel=1e-4)
 
 
-@pytest.mark.parametrize("accumulate", [1, 2])
+@pytest.mark.parametrize(("accumulate", "pointer"), [(1, 0), (2, 24)])
 def test_the_memory_outlives_a_stop(
-    book: Path, tmp_path: Path, accumulate: int, monkeypatch: pytest.MonkeyPatch
+    book: Path, tmp_path: Path, accumulate: int, pointer: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    options = {"train.accumulate": accumulate}
+    options = {"train.accumulate": accumulate, "model.recurrence.pointer": pointer}
     train(book, tmp_path / "whole", steps=20, overrides=options)
 
     class Stop:
@@ -105,6 +106,12 @@ def test_the_memory_outlives_a_stop(
     assert all(torch.equal(whole[name], parts[name]) for name in whole)
 
 
+def test_a_memory_of_another_version_is_told() -> None:
+    task = RecurrentLanguageModel.__new__(RecurrentLanguageModel)
+    with pytest.raises(UserError, match="of another version of weft: begin the run anew"):
+        task.load_state({"0.rows": torch.tensor([1, 0]), "0.layers.0": torch.zeros(1, 3, 4)})
+
+
 def test_each_step_remembers_its_own_lanes(
     book: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -130,9 +137,12 @@ def test_each_step_remembers_its_own_lanes(
         torch.testing.assert_close(one[name], two[name], atol=2e-3, rtol=2e-2)
 
 
-@pytest.mark.parametrize("search", [{}, {"beams": 3}, {"seed": 3, "top_k": 8}])
-def test_prompts_together_equal_prompts_alone(book: Path, tmp_path: Path, search: dict[str, Any]) -> None:
-    train(book, tmp_path / "run", steps=20)
+@pytest.mark.parametrize("pointer", [0, 12])
+@pytest.mark.parametrize("search", [{}, {"beams": 3}, {"seed": 3, "top_k": 8}, {"contrast": 0.5}])
+def test_prompts_together_equal_prompts_alone(
+    book: Path, tmp_path: Path, search: dict[str, Any], pointer: int
+) -> None:
+    train(book, tmp_path / "run", steps=20, overrides={"model.recurrence.pointer": pointer})
     model = weft.load(tmp_path / "run")
     prompts = ["The cat", "The dog number 7 sat", "A mat", "The cow", "x" * 40]
     together = model.generate(prompts, tokens=20, **search)

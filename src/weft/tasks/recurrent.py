@@ -79,6 +79,10 @@ class RecurrentLanguageModel(LanguageModel):
     def load_state(self, state: dict[str, Tensor]) -> None:
         self.carried = {}
         while f"{(number := len(self.carried))}.rows" in state:
+            if f"{number}.past.keys" not in state:
+                raise UserError(
+                    "what was remembered of the text is of another version of weft: begin the run anew, or resume it there"
+                )
             count = sum(name.startswith(f"{number}.layers.") for name in state)
             layers = tuple(state[f"{number}.layers.{layer}"] for layer in range(count))
             past = Past(*(state[f"{number}.past.{name}"] for name in Past._fields))
