@@ -11,10 +11,10 @@ import pytest
 
 import weft
 from weft.cli import main
-from weft.config import SummarizeConfig
+from weft.config import SummarizeConfig, SummarizeRun
 from weft.data.sources import Report
 from weft.errors import UserError
-from weft.tasks.summarize import read_summarized, score
+from weft.tasks.summarize import SummarizeProblem, read_summarized, score
 
 pytest.importorskip("rouge_score")
 
@@ -103,6 +103,38 @@ def test_summaries_stand_in_columns_or_lists(tmp_path: Path) -> None:
     with pytest.raises(UserError, match=r'b.jsonl: no column "abstract"'):
         read_summarized(
             [f"{tmp_path}/b.jsonl"], SummarizeConfig(target=("abstract",)), columns=None, report=report
+        )
+
+
+def test_a_part_is_held_out_where_nothing_else_is(notes: Path, tmp_path: Path) -> None:
+    """Of each text that is held out, all the summaries are known, and none of it is learned."""
+    config = {"source": "dialogue", "target": ("summary",)}
+    model = {"vocabulary": 320, "width": 16, "heads": 2, "feed_forward": 16}
+    run = SummarizeRun.model_validate(
+        {
+            "data": {"train": (str(notes / "train.jsonl"),)},
+            "tokenizer": {"size": 320},
+            "model": {**model, "encoder_layers": 1, "decoder_layers": 1},
+            "summarize": config,
+            "hold_out": 0.2,
+        }
+    )
+    problem = SummarizeProblem(run)
+    tokenizer = problem.make_tokenizer()
+    task = problem.make_task(tmp_path / "data", tokenizer=tokenizer, begun=False, tell=print)
+    assert task.valid is not None
+    held, learned = set(task.valid.numbers.tolist()), set(task.train.numbers.tolist())
+    assert (len(held), len(learned), held & learned) == (60, 240, set())
+    assert task.facts["held out"] == "60 texts of the training texts"
+    known = read_summarized(
+        [str(notes / "train.jsonl")], SummarizeConfig(**config), columns=None, report=Report()
+    )
+    assert task.references == {line: known[line].summaries for line in held}
+    (notes / "one.jsonl").write_text((notes / "train.jsonl").read_text().splitlines()[0])
+    single = run.model_copy(update={"data": run.data.model_copy(update={"train": (f"{notes}/one.jsonl",)})})
+    with pytest.raises(UserError, match="not a single text with a summary to learn from beside what is held"):
+        SummarizeProblem(single).make_task(
+            tmp_path / "one", tokenizer=tokenizer, begun=False, tell=lambda _: None
         )
 
 

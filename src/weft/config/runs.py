@@ -139,9 +139,10 @@ class SummarizeConfig(Config):
 
 
 class SummarizeRun(RunConfig):
-    """A run that trains a summarizer."""
+    """A run that trains a summarizer. Without held-out texts, a share `hold_out` of those for training is held out."""
 
     task: Literal["summarize"] = "summarize"
+    hold_out: float = Field(default=0.1, gt=0, lt=1)
     summarize: SummarizeConfig = SummarizeConfig()
 
 

@@ -142,9 +142,8 @@ class TransformerXL(nn.Module):
         keys = past.keys
         if self.pointer is not None:
             keys = torch.cat([keys[:, -reach:], self.pointer.key(hidden).detach()], dim=1)
-        return Past(
-            tokens[:, tokens.shape[1] - min(tokens.shape[1], max(longest - 1, keys.shape[1])) :], keys
-        )
+        forgotten = max(0, tokens.shape[1] - max(longest - 1, keys.shape[1]))
+        return Past(tokens[:, forgotten:], keys)
 
     @property
     def _blocks(self) -> list["RecurrentBlock"]:

@@ -150,8 +150,8 @@ class PastPointer(Pointer):
         return torch.logaddexp(written, functional.logsigmoid(wanted) + places.log())
 
     def look(self, hidden: Float[Tensor, "B T D"], past: Past) -> Float[Tensor, "B T S"]:
-        """How much each state would copy of each token in `past`, which goes up to the last state: of what follows none of
-        those before it, nothing."""
+        """Each token's share of what each state would copy, if it copied; `past` goes up to the last state. The first token
+        of a text follows nothing, and is no state's to copy; the first state has nothing to copy at all."""
         size = past.keys.shape[1]
         scores, wanted, _ = self._find(hidden, past.keys, past.tokens)
         shares = scores.softmax(-1).masked_fill((wanted == LOWEST)[..., None], 0.0)

@@ -1,7 +1,7 @@
 """Summarization: an encoder-decoder reads a long text and writes a short one."""
 
 import json
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -12,10 +12,12 @@ from weft.config import ModelConfig, RunConfig, SummarizeConfig, SummarizerConfi
 from weft.data.files import at_home
 from weft.data.formats import Several
 from weft.data.sources import Example, Report, Sources, complete, open_sources
+from weft.data.store import TokenStore
 from weft.errors import UserError
 from weft.generate import SearchConfig, generate
 from weft.models.seq2seq import Seq2Seq
 from weft.tasks.kept import keep_complete
+from weft.tasks.reading import hold_out
 from weft.tasks.task import Problem
 from weft.tasks.translate import Direction, PairTable, Translate
 from weft.text.tokenizer import Tokenizer
@@ -84,18 +86,21 @@ def read_summarized(
     specs: Sequence[str], config: SummarizeConfig, *, columns: Sequence[str] | None, report: Report
 ) -> list[Summarized]:
     """All texts with all their summaries; those without either are left out, and counted in `report`."""
-    found = []
-    for example in open_summarized(specs, config, columns):
-        text, summaries = example.fields[config.source], _summaries(example, config)
-        if not text.strip() or not summaries:
-            why = "without a summary" if text.strip() else "without a text"
-            report.drop(why, path=example.path, line=example.line)
-            continue
-        report.kept += 1
-        found.append(Summarized(text, summaries))
+    found = list(_summarized(open_summarized(specs, config, columns), config, report=report))
     if not found:
         raise UserError(f"{', '.join(specs)}: not a single text with a summary")
     return found
+
+
+def _summarized(sources: Sources, config: SummarizeConfig, *, report: Report) -> Iterator[Summarized]:
+    for example in sources:
+        text, summaries = example.fields[config.source], _summaries(example, config)
+        if text.strip() and summaries:
+            report.kept += 1
+            yield Summarized(text, summaries)
+        else:
+            why = "without a summary" if text.strip() else "without a text"
+            report.drop(why, path=example.path, line=example.line)
 
 
 def _first(sources: Sources, config: SummarizeConfig) -> Iterator[Example]:
@@ -127,8 +132,7 @@ class SummarizeProblem(Problem):
     def __init__(self, run: RunConfig) -> None:
         assert isinstance(run, SummarizeRun)
         self.run = run
-        if run.data.valid:
-            need_rouge()
+        need_rouge()
         self.fields = (run.summarize.source, run.summarize.target[0])
         self.train = open_summarized(run.data.train, run.summarize, run.data.columns)
         self.valid = (
@@ -152,26 +156,28 @@ class SummarizeProblem(Problem):
     def make_task(
         self, folder: Path, *, tokenizer: Tokenizer, begun: bool, tell: Callable[[str], None]
     ) -> "Summarize":
-        train = self._table(folder / "train", self.train, tokenizer, begun=begun, tell=tell)
+        store = self._store(folder / "train", self.train, tokenizer, begun=begun, tell=tell)
+        if self.valid is None:
+            lines, held = hold_out(range(len(store)), share=self.run.hold_out, seed=self.run.train.seed)
+            train, valid = self._table(store, lines), self._table(store, held)
+        else:
+            other = self._store(folder / "valid", self.valid, tokenizer, begun=begun, tell=tell)
+            train, valid, held = self._table(store), self._table(other), list(range(len(other)))
         if not len(train.lengths):
-            raise UserError(f"{self.about}: not a single text with a summary to learn from")
-        valid, references = None, list[Sequence[str]]()
-        if self.valid is not None:
-            valid = self._table(folder / "valid", self.valid, tokenizer, begun=begun, tell=tell)
-            known = read_summarized(
-                self.run.data.valid, self.run.summarize, columns=self.run.data.columns, report=Report()
-            )
-            references = [each.summaries for each in known]
+            alone = " beside what is held out" if self.valid is None and len(store) else ""
+            raise UserError(f"{self.about}: not a single text with a summary to learn from{alone}")
+        known, wanted = _summarized(self.valid or self.train, self.run.summarize, report=Report()), set(held)
         return Summarize(
             train,
             valid,
-            references=references,
+            references={line: each.summaries for line, each in enumerate(known) if line in wanted},
+            given=self.valid is not None,
             tokenizer=tokenizer,
             special=self.run.model.special,
             smoothing=self.run.train.smoothing,
         )
 
-    def _table(
+    def _store(
         self,
         folder: Path,
         sources: Sources,
@@ -179,7 +185,7 @@ class SummarizeProblem(Problem):
         *,
         begun: bool,
         tell: Callable[[str], None],
-    ) -> PairTable:
+    ) -> TokenStore:
         store, _ = keep_complete(
             folder,
             sources,
@@ -189,8 +195,11 @@ class SummarizeProblem(Problem):
             examples=_first(sources, self.run.summarize),
             fields=self.fields,
         )
+        return store
+
+    def _table(self, store: TokenStore, lines: Sequence[int] | None = None) -> PairTable:
         longest = min(self.run.data.max_tokens, self.run.model.max_length)
-        return PairTable(store, [Direction(*self.fields)], tags={}, max_tokens=longest)
+        return PairTable(store, [Direction(*self.fields)], tags={}, max_tokens=longest, lines=lines)
 
     def describe(self, model: ModelConfig) -> SummarizerConfig:
         return SummarizerConfig(
@@ -211,21 +220,23 @@ class Summarize(Translate):
     def __init__(
         self,
         train: PairTable,
-        valid: PairTable | None,
+        valid: PairTable,
         *,
-        references: Sequence[Sequence[str]],
+        references: Mapping[int, Sequence[str]],
+        given: bool,
         tokenizer: Tokenizer,
         special: Any,
         smoothing: float,
     ) -> None:
         super().__init__(train, valid, tokenizer=tokenizer, special=special, smoothing=smoothing)
         self.references = references
+        self.given = given
 
     @property
     def facts(self) -> dict[str, Any]:
         return {
             "texts": len(self.train.lengths),
-            "held out": f"{self.held_out:,} texts",
+            "held out": f"{self.held_out:,} texts{'' if self.given else ' of the training texts'}",
             "tokens": int(self.lengths.sum()),
         }
 

@@ -109,7 +109,7 @@ class PairTable:
 
     The source is [tag of the target language, where there are several directions] tokens [end]; the target's tokens
     are bare. Pairs with an empty or an overlong side are not in it. `texts` holds the lines themselves, where they are
-    to be references.
+    to be references. With `lines`, those alone are in it.
     """
 
     def __init__(
@@ -120,6 +120,7 @@ class PairTable:
         tags: dict[str, int],
         max_tokens: int,
         texts: Mapping[str, Sequence[str]] | None = None,
+        lines: Sequence[int] | None = None,
     ) -> None:
         self.store = store
         self.texts = texts
@@ -133,6 +134,8 @@ class PairTable:
         ]
         lengths = np.stack(sides, axis=1).reshape(-1, 2)  # (lines·D, 2)
         whole = (lengths > (extra, 1)).all(axis=1)
+        if lines is not None:
+            whole &= np.isin(np.arange(len(lengths)) // len(directions), lines)
         fits = (lengths <= max_tokens).all(axis=1)
         self.too_long = int((whole & ~fits).sum())
         self.numbers = np.flatnonzero(whole & fits)
