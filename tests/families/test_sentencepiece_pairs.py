@@ -77,15 +77,31 @@ def test_a_folder_without_settings_puts_the_start_before_a_text(tmp_path: Path) 
     assert (read.prefix, read.special["pad_token"]) == ((), own.vocab_size())
 
 
+def test_what_the_folder_says_comes_first(tmp_path: Path) -> None:
+    trained(tmp_path, unk_piece="[UNK]", bos_piece="[B]", eos_piece="[E]")
+    read = read_tokenizer(tmp_path, byte_pairs=False)
+    assert read is not None
+    assert (read.prefix, read.special) == ((), {})  # neither <s> nor </s> is there
+    (tmp_path / "special_tokens_map.json").write_text(json.dumps({"bos_token": "[B]", "eos_token": "[E]"}))
+    read = read_tokenizer(tmp_path, byte_pairs=False)
+    assert read is not None
+    assert (read.prefix, read.special) == ((1,), {"bos_token": 1, "eos_token": 2})
+
+
 def test_what_is_not_followed_is_refused(tmp_path: Path) -> None:
     with pytest.raises(UserError, match=r"tokenizer\.model: a SentencePiece model, but none of byte pairs"):
         read_pairs(trained(tmp_path, model_type="unigram"))
     with pytest.raises(UserError, match="changes a text before it cuts it"):
         read_pairs(trained(tmp_path, normalization_rule_name="nmt_nfkc"))
+    with pytest.raises(UserError, match=r"has pieces of its user's own, '<sep>' for one"):
+        read_pairs(trained(tmp_path, user_defined_symbols=["<sep>", "two let"]))
     (tmp_path / "tokenizer.model").write_bytes(b"x")
     with pytest.raises(UserError, match=r"tokenizer\.model: damaged, or no SentencePiece model"):
         read_pairs(tmp_path / "tokenizer.model")
     trained(tmp_path)
     (tmp_path / "added_tokens.json").write_text(json.dumps({"<pad>": 7000}))
     with pytest.raises(UserError, match=r"added_tokens\.json: <pad> cannot be 7000"):
+        read_tokenizer(tmp_path, byte_pairs=False)
+    (tmp_path / "added_tokens.json").write_text(json.dumps({"<pad>": "x", "<b>": 420}))
+    with pytest.raises(UserError, match=r"added_tokens\.json: <pad> is 'x', which is no id"):
         read_tokenizer(tmp_path, byte_pairs=False)

@@ -24,11 +24,7 @@ _PIECES, _MERGES, _SENTENCEPIECE = "vocab.json", "merges.txt", "tokenizer.model"
 DECODER_FILES = (_FAST, f"{_PIECES} and {_MERGES}", _SENTENCEPIECE)
 """Where a tokenizer may be read from."""
 
-_LLAMA = {
-    "bos_token": "<s>",
-    "eos_token": "</s>",
-    "add_bos_token": True,
-}  # what goes without saying in its folders
+_LLAMA = {"bos_token": "<s>", "eos_token": "</s>"}  # what its folders may leave unsaid
 _END_OF_TEXT = "<|endoftext|>"  # GPT-2's one special token
 _UNKNOWN = "<unk>"
 
@@ -84,6 +80,7 @@ def read_tokenizer(folder: Path, *, byte_pairs: bool) -> Read | None:
     vocabulary and merges that are not GPT-2's, with the way to convert them.
     """
     settings = read_json(folder / _SETTINGS) if (folder / _SETTINGS).is_file() else {}
+    usual: Mapping[str, str] = {}
     pieces = all((folder / name).is_file() for name in (_PIECES, _MERGES))
     if (folder / _FAST).is_file():
         backend = _read_fast(folder / _FAST)
@@ -92,7 +89,8 @@ def read_tokenizer(folder: Path, *, byte_pairs: bool) -> Read | None:
     elif (folder / _SENTENCEPIECE).is_file():
         backend = read_pairs(folder / _SENTENCEPIECE)
         _add(backend, folder)
-        settings = {**_LLAMA, **settings}
+        settings = {"add_bos_token": True, **settings}  # goes without saying
+        usual = {key: name for key, name in _LLAMA.items() if backend.token_to_id(name) is not None}
     elif pieces:
         raise UserError(
             f"{folder}: its tokenizer is {_PIECES} and {_MERGES}, where weft reads {_FAST}: write that once, "
@@ -102,7 +100,7 @@ def read_tokenizer(folder: Path, *, byte_pairs: bool) -> Read | None:
     else:
         return None
     special: dict[str, int] = {}
-    for key, name in _read_special(folder, settings).items():
+    for key, name in {**usual, **_read_special(folder, settings)}.items():
         if (id_ := backend.token_to_id(name)) is None:
             raise UserError(f"{folder / _SETTINGS}: {key} is {name}, which the tokenizer does not have")
         special[key] = id_
@@ -165,6 +163,8 @@ def _added(folder: Path) -> bool:
 def _add(backend: Tokenizer, folder: Path) -> None:
     """The special tokens that a folder has beyond its tokenizer's."""
     added = read_json(folder / _ADDED) if (folder / _ADDED).is_file() else {}
+    if wrong := [name for name, number in added.items() if type(number) is not int]:
+        raise UserError(f"{folder / _ADDED}: {wrong[0]} is {added[wrong[0]]!r}, which is no id")
     for name, number in sorted(added.items(), key=lambda each: each[1]):
         backend.add_special_tokens([name])
         if backend.token_to_id(name) != number:

@@ -11,7 +11,6 @@ from weft.errors import UserError
 __all__ = ["load_sentencepiece", "read_pairs"]
 
 SPACE = "▁"
-_UNKNOWN = "<unk>"
 _PROBES = (
     "a",
     "The old dog sleeps,  and a cat runs.",
@@ -32,7 +31,7 @@ def load_sentencepiece(content: bytes, *, name: str) -> Any:
         model = SentencePieceProcessor()
         model.LoadFromSerializedProto(content)
     except RuntimeError as error:
-        raise UserError(f"{name}: damaged, or no SentencePiece model ({error})") from error
+        raise UserError(f"{name}: damaged, or no SentencePiece model") from error
     return model
 
 
@@ -40,7 +39,7 @@ def read_pairs(path: Path) -> Tokenizer:
     """A tokenizer.model as a tokenizer of the `tokenizers` library, which reads and writes as SentencePiece itself does.
 
     A piece was made of any two pieces that it can be cut into, and pieces of a higher score first. Raises UserError for
-    models of other kinds, and for those that change a text before they cut it.
+    models of other kinds, for those that change a text before they cut it, and for pieces that were given, not learned.
     """
     model = load_sentencepiece(path.read_bytes(), name=str(path))
     pieces = [model.id_to_piece(number) for number in range(model.vocab_size())]
@@ -49,11 +48,20 @@ def read_pairs(path: Path) -> Tokenizer:
     if any(score > 0 or score != round(score) for score in scores):
         raise UserError(f"{path}: a SentencePiece model, but none of byte pairs, which is what decoders have")
     ids = {piece: number for number, piece in enumerate(pieces)}
+    own = [number for number, score in zip(made, scores, strict=True) if score == 0][:-1]
+    if own:  # the first pair has a score of 0 too, and stands behind them
+        raise UserError(
+            f"{path}: has pieces of its user's own, {pieces[own[0]]!r} for one, which weft does not follow: write a "
+            f"tokenizer.json with transformers: AutoTokenizer.from_pretrained({str(path.parent)!r})"
+            f".save_pretrained({str(path.parent)!r})"
+        )
     ranked = sorted(zip(scores, made, strict=True), key=lambda each: (-each[0], each[1]))
     merges = list(chain.from_iterable(_halves(pieces[number], ids) for _, number in ranked))
     fallback = any(model.is_byte(number) for number in range(len(pieces)))
     backend = Tokenizer(
-        models.BPE(vocab=ids, merges=merges, unk_token=_UNKNOWN, fuse_unk=True, byte_fallback=fallback)
+        models.BPE(
+            vocab=ids, merges=merges, unk_token=pieces[model.unk_id()], fuse_unk=True, byte_fallback=fallback
+        )
     )
     begins = model.encode("a", out_type=str)[0].startswith(SPACE)
     steps = [normalizers.Prepend(SPACE)] if begins else []

@@ -314,7 +314,7 @@ def write_model(model: ModelConfig, *, layout: Layout) -> Fields:
     problems += departures(ours, _OUR_ONLY)
     recurrence, clusters = model.recurrence, model.clusters
     if recurrence is not None and recurrence.pointer:
-        problems.append(f"recurrence.pointer = {recurrence.pointer}")
+        problems.append(f"recurrence.pointer = {recurrence.pointer} (not 0)")
     if problems or recurrence is None:
         return theirs, problems
     tied = model.adaptive is None or model.adaptive.tie_projections
