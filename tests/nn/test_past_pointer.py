@@ -42,7 +42,7 @@ def by_definition(model: TransformerXL, text: list[int], *, reach: int) -> Tenso
     pointer = model.pointer
     assert pointer is not None
     hidden = model(torch.tensor([text]))[0][0]
-    written = model.output(hidden[-1]).softmax(-1)
+    written = model.output(hidden[-1:])[0].softmax(-1)
     if len(text) == 1:
         return written.log()
     places = range(max(0, len(text) - 1 - reach), len(text) - 1)
@@ -60,10 +60,7 @@ def by_definition(model: TransformerXL, text: list[int], *, reach: int) -> Tenso
 @torch.inference_mode()
 def test_the_loss_is_that_of_the_mixture(adaptive: dict[str, Any] | None) -> None:
     model, text = made(adaptive=adaptive), ids(1, 30)[0]
-    expected = [
-        -by_definition(model, text[:end].tolist(), reach=64)[text[end]] if adaptive is None else None
-        for end in range(1, 30)
-    ]
+    expected = [-by_definition(model, text[:end].tolist(), reach=64)[text[end]] for end in range(1, 30)]
     found, memory = [], None
     for begin, end in ((0, 7), (7, 8), (8, 20), (20, 29)):
         hidden, memory = model(text[None, begin:end], memory)
@@ -73,8 +70,7 @@ def test_the_loss_is_that_of_the_mixture(adaptive: dict[str, Any] | None) -> Non
         last = model.logits(hidden[:, -1], memory.past)[0]
         torch.testing.assert_close(last.exp().sum(), torch.tensor(1.0))
         torch.testing.assert_close(-last[labels[0, -1]], found[-1][-1], atol=1e-4, rtol=1e-4)
-    if adaptive is None:
-        torch.testing.assert_close(torch.cat(found), torch.stack(expected), atol=1e-4, rtol=1e-4)
+    torch.testing.assert_close(torch.cat(found), torch.stack(expected), atol=1e-4, rtol=1e-4)
 
 
 @torch.inference_mode()
@@ -89,20 +85,53 @@ def test_it_reaches_as_far_as_it_is_told() -> None:
     _, memory = far(text)
     assert memory.past.keys.shape[1] == memory.past.tokens.shape[1] == 30
     assert far(text, memory)[1].past.keys.shape[1] == 60
-    assert far(text, memory, remember=10)[1].past.keys.shape[1] == 40
 
 
-@pytest.mark.parametrize("beams", [1, 3])
+@pytest.mark.parametrize(
+    ("remember", "pointer", "layers"), [(10, 10, 6), (4, 4, 4), (40, 40, 6), (None, 20, 6)]
+)
 @torch.inference_mode()
-def test_search_is_by_the_mixture(beams: int) -> None:
-    model = made(ngrams={"longest": 3, "rows": 64})
+def test_what_is_remembered_bounds_the_pointer_and_the_layers(
+    remember: int | None, pointer: int, layers: int
+) -> None:
+    """Beyond what they were trained for, the pointer alone sees further."""
+    model, same, memory, others = made(memory=6, pointer=20), made(memory=layers, pointer=pointer), None, None
+    for segment in torch.split(ids(2, 60), 4, dim=1):
+        hidden, memory = model(segment, memory, remember=remember)
+        states, others = same(segment, others)
+        torch.testing.assert_close(hidden, states)
+        torch.testing.assert_close(
+            model.logits(hidden[:, -1], memory.past), same.logits(states[:, -1], others.past)
+        )
+
+
+@torch.inference_mode()
+def test_a_segment_that_is_read_by_itself_is_remembered_after_the_others() -> None:
+    model, text = made(memory=6, pointer=9, ngrams={"longest": 4, "rows": 64}), ids(2, 20)
+    _, memory = model(text[:, :12])
+    _, segment = model(text[:, 12:])
+    after = model.after(memory, segment)
+    assert torch.equal(after.past.tokens, text[:, -17:])
+    assert torch.equal(after.past.keys, torch.cat([memory.past.keys[:, -9:], segment.past.keys], dim=1))
+    assert all(
+        torch.equal(layer, torch.cat([old, new], dim=1)[:, -6:])
+        for layer, old, new in zip(after.layers, memory.layers, segment.layers, strict=True)
+    )
+
+
+@pytest.mark.parametrize(("beams", "reach"), [(1, 64), (3, 64), (1, 4), (3, 4)])
+@torch.inference_mode()
+def test_search_is_by_the_mixture(beams: int, reach: int) -> None:
+    """After a prompt of one segment, so that all that it sees is as in one reading of the whole."""
+    model = made(pointer=reach, ngrams={"longest": 3, "rows": 64})
     prompts = [[5, 6, 7, 5, 6], [8, 9, 3, 8, 9], [7, 7, 7]]
     found = continue_prompts(model, prompts, SearchConfig(beams=beams, max_length=12))
     for prompt, (best,) in zip(prompts, found, strict=True):
         texts = [[*prompt, *best.tokens[:place]] for place in range(len(best.tokens))]
+        reaches = [64, *[reach] * (len(texts) - 1)]  # the first token's prompt is a segment
         expected = [
-            float(by_definition(model, text, reach=64)[token])
-            for text, token in zip(texts, best.tokens, strict=True)
+            float(by_definition(model, text, reach=most)[token])
+            for text, token, most in zip(texts, best.tokens, reaches, strict=True)
         ]
         assert best.logprobs == pytest.approx(expected, abs=1e-3)
 

@@ -69,7 +69,7 @@ class Recurrence(Config):
     attention, as in the paper; without, each its own, as in the large published model.
     """
 
-    memory: int = Field(gt=0)
+    memory: int = Field(default=256, gt=0)
     pointer: int = Field(default=0, ge=0)
     same_length: bool = False
     clamp: int | None = Field(default=None, gt=0)

@@ -13,7 +13,7 @@ from weft.models.transformer_xl import Kept, Memory, TransformerXL
 
 __all__ = ["DecoderPredictor", "Predictor", "RecurrentPredictor", "Seq2SeqPredictor"]
 
-SEGMENT = 256  # tokens of a prompt that are read together by a model with a memory
+SEGMENT = 256  # tokens of a prompt that are read together by a model with a memory, at the most
 
 
 class Predictor(Protocol):
@@ -126,7 +126,10 @@ class RecurrentPredictor:
             return states
         memory: Memory | None = None
         parts = []
-        for segment in torch.split(self.prompts, SEGMENT, dim=1):
+        length = max(
+            1, min(SEGMENT, self.model.recurrence.memory // 2)
+        )  # so that distances are as in training
+        for segment in torch.split(self.prompts, length, dim=1):
             states, memory = self.model(segment, memory)
             parts.append(states)
         assert memory is not None  # a prompt has a token at least

@@ -33,10 +33,6 @@ class Memory(NamedTuple):
     def length(self) -> int:
         return self.layers[0].shape[1]
 
-    def select(self, rows: Int[Tensor, " R"]) -> "Memory":
-        """The memory of these rows, in this order: of the texts that go on, or of the beams that were chosen."""
-        return Memory(tuple(layer[rows] for layer in self.layers), self.past.select(rows))
-
 
 class Kept(NamedTuple):
     """The same for texts that are written token by token: each layer's keys and values of the positions before, and what it
@@ -81,24 +77,43 @@ class TransformerXL(nn.Module):
     ) -> tuple[Float[Tensor, "B T D"], Memory]:
         """The hidden states of a segment, and the memory for the segment after it.
 
-        `memory` is that of the segments before, None at a text's beginning. It grows up to the configured length, or to the
-        one to `remember`, of the layers and of the pointer, and then the oldest positions are forgotten; it costs the same
-        however long the text.
+        `memory` is that of the segments before, None at a text's beginning. It grows up to the configured length, and then
+        the oldest positions are forgotten; it costs the same however long the text. With `remember`, so many positions
+        before the segment are seen: by the pointer, and by the layers no further than in training; without a pointer, by
+        the layers.
         """
-        reach = remember or self.recurrence.pointer
-        remember = remember or self.recurrence.memory
+        reach, length = self._reaches(remember)
         memory = memory or self.new_memory(len(ids))
         keys = memory.length + ids.shape[1]
-        encoded = self._distances(keys, like=memory.layers[0], further=remember > self.recurrence.memory)
-        window = remember if self.recurrence.same_length else None
+        encoded = self._distances(keys, like=memory.layers[0], further=length > self.recurrence.memory)
+        window = length if self.recurrence.same_length else None
         mask = Mask(causal=True, window=window).build(ids.shape[1], keys, device=ids.device)
         x = self._embed(ids, memory.past)
         kept = []
         for block, before in zip(self.blocks, memory.layers, strict=True):
-            kept.append(torch.cat([before, x.detach()], dim=1)[:, -remember:])
+            kept.append(torch.cat([before, x.detach()], dim=1)[:, -length:])
             x = block(x, before, distances=encoded, mask=mask)
         x = self.dropout(x)
         return x, Memory(tuple(kept), self._read(ids, x, memory.past, reach=reach))
+
+    def _reaches(self, remember: int | None) -> tuple[int, int]:
+        """How many positions before a segment the pointer sees, and how many the layers see."""
+        pointer, memory = self.recurrence.pointer, self.recurrence.memory
+        if remember is None:
+            return pointer, memory
+        return remember, min(remember, memory) if pointer else remember
+
+    def after(self, memory: Memory, segment: Memory) -> Memory:
+        """The memory of a text whose last segment was read by itself, as if nothing had stood before it."""
+        reach, length = self._reaches(None)
+        layers = zip(memory.layers, segment.layers, strict=True)
+        keys = torch.cat(
+            [memory.past.keys[:, max(0, memory.past.keys.shape[1] - reach) :], segment.past.keys], dim=1
+        )
+        tokens = torch.cat([memory.past.tokens, segment.past.tokens], dim=1)
+        return Memory(
+            tuple(torch.cat(pair, dim=1)[:, -length:] for pair in layers), self._recent(tokens, keys)
+        )
 
     def keep(self, memory: Memory) -> Kept:
         """What `next` needs of a memory."""
@@ -137,11 +152,14 @@ class TransformerXL(nn.Module):
         self, ids: Int[Tensor, "B T"], hidden: Float[Tensor, "B T D"], past: Past, *, reach: int
     ) -> Past:
         """What the past has become, of which the pointer sees `reach` positions and those that were just read."""
-        longest = 1 if self.ngrams is None else self.ngrams.longest
-        tokens = torch.cat([past.tokens, ids], dim=1)
         keys = past.keys
         if self.pointer is not None:
             keys = torch.cat([keys[:, -reach:], self.pointer.key(hidden).detach()], dim=1)
+        return self._recent(torch.cat([past.tokens, ids], dim=1), keys)
+
+    def _recent(self, tokens: Int[Tensor, "B N"], keys: Float[Tensor, "B S K"]) -> Past:
+        """The past, without tokens that neither n-grams nor the pointer need."""
+        longest = 1 if self.ngrams is None else self.ngrams.longest
         forgotten = max(0, tokens.shape[1] - max(longest - 1, keys.shape[1]))
         return Past(tokens[:, forgotten:], keys)
 

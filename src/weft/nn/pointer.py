@@ -32,6 +32,12 @@ class Pointer(nn.Module):
         self.gate = nn.Linear(config.width, 1)
         self.scale = 1 / math.sqrt(config.head_width)
 
+    def blend(self, wanted: Tensor, written: Tensor, copied: Tensor) -> Tensor:
+        """The logarithm of the mixture, of the logarithms of both its parts and of the gate before its sigmoid."""
+        return torch.logaddexp(
+            functional.logsigmoid(-wanted) + written, functional.logsigmoid(wanted) + copied
+        )
+
 
 class SourcePointer(Pointer):
     """Copies what stands in the source."""
@@ -57,9 +63,7 @@ class SourcePointer(Pointer):
         wanted = self.gate(hidden)[counted][:, 0].float()
         scores = logits.float().log_softmax(-1)
         written = scores.gather(-1, labels[counted][:, None])[:, 0]
-        found = torch.logaddexp(
-            functional.logsigmoid(-wanted) + written, functional.logsigmoid(wanted) + copied.log()
-        )
+        found = self.blend(wanted, written, copied.log())
         total = -(1 - smoothing) * found.sum() - smoothing * scores.mean(-1).sum()
         return Loss(total, len(written))
 
@@ -86,8 +90,7 @@ class SourcePointer(Pointer):
             copied = torch.zeros(len(keys), beams, logits.shape[-1], device=logits.device)
             parts.append(copied.scatter_add_(2, source[:, None].expand(-1, beams, -1), places).flatten(0, 1))
         wanted = self.gate(hidden).float()
-        written = functional.logsigmoid(-wanted) + logits.float().log_softmax(-1)
-        return torch.logaddexp(written, functional.logsigmoid(wanted) + torch.cat(parts).log())
+        return self.blend(wanted, logits.float().log_softmax(-1), torch.cat(parts).log())
 
     def look(
         self, hidden: Float[Tensor, "M T D"], memory: Float[Tensor, "M S D"], keep: Bool[Tensor, "M S"] | None
@@ -105,7 +108,9 @@ class SourcePointer(Pointer):
 
 
 class Past(NamedTuple):
-    """The last tokens of each row, and what the pointer finds the places after the last of them by, if there is one."""
+    """What was read last of each row: its tokens, and for the last S ≤ N of them, where there is a pointer, what the state
+    after each is found by.
+    """
 
     tokens: Int[Tensor, "B N"]
     keys: Float[Tensor, "B S K"]
@@ -113,6 +118,16 @@ class Past(NamedTuple):
     def select(self, rows: Int[Tensor, " R"]) -> "Past":
         """The past of these rows, in this order."""
         return Past(self.tokens[rows], self.keys[rows])
+
+
+class Places(NamedTuple):
+    """For each state, how well it suits each place in the past, `LOWEST` where it may not look; the token that followed
+    there; and the gate before its sigmoid, closed where there is no place before.
+    """
+
+    scores: Float[Tensor, "B T S"]
+    followed: Int[Tensor, "B S"]
+    wanted: Float[Tensor, "B T"]
 
 
 class PastPointer(Pointer):
@@ -129,41 +144,33 @@ class PastPointer(Pointer):
     ) -> Float[Tensor, "B T"]:
         """The negative log-likelihood in nats of each label, whose logarithm in the vocabulary alone is `written`.
 
-        `past` goes up to the last of the states; no gradient flows into what was found by its keys before them.
+        `past` goes up to the last of the states. Gradients flow into the keys of these, and no further back.
         """
         keys = torch.cat([past.keys[:, : -hidden.shape[1]], self.key(hidden)], dim=1)
-        scores, wanted, followed = self._find(hidden, keys, past.tokens)
-        copied = scores.where(followed[:, None] == labels[..., None], LOWEST).logsumexp(-1)
-        copied = copied - scores.logsumexp(-1)
-        return -torch.logaddexp(
-            functional.logsigmoid(-wanted) + written, functional.logsigmoid(wanted) + copied
-        )
+        scores, followed, wanted = self._find(hidden, Past(past.tokens, keys))
+        right = scores.where(followed[:, None] == labels[..., None], LOWEST)
+        return -self.blend(wanted, written, right.logsumexp(-1) - scores.logsumexp(-1))
 
     def mix(
         self, hidden: Float[Tensor, "B D"], logits: Float[Tensor, "B V"], *, past: Past
     ) -> Float[Tensor, "B V"]:
         """Logarithms of the probabilities of all tokens after the last state of each row."""
-        scores, wanted, followed = self._find(hidden[:, None], past.keys, past.tokens)
-        places = torch.zeros_like(logits, dtype=torch.float32)
-        places = places.scatter_add_(1, followed, scores[:, 0].softmax(-1))
-        written = functional.logsigmoid(-wanted) + logits.float().log_softmax(-1)
-        return torch.logaddexp(written, functional.logsigmoid(wanted) + places.log())
+        scores, followed, wanted = self._find(hidden[:, None], past)
+        copied = torch.zeros_like(logits, dtype=torch.float32)
+        copied = copied.scatter_add_(1, followed, scores[:, 0].softmax(-1))
+        return self.blend(wanted, logits.float().log_softmax(-1), copied.log())
 
     def look(self, hidden: Float[Tensor, "B T D"], past: Past) -> Float[Tensor, "B T S"]:
-        """Each token's share of what each state would copy, if it copied; `past` goes up to the last state. The first token
-        of a text follows nothing, and is no state's to copy; the first state has nothing to copy at all."""
-        size = past.keys.shape[1]
-        scores, wanted, _ = self._find(hidden, past.keys, past.tokens)
-        shares = scores.softmax(-1).masked_fill((wanted == LOWEST)[..., None], 0.0)
-        return functional.pad(shares[..., : size - 1], (1, 0))
+        """How likely each state copies each token in `past`, which goes up to the last state: what remains to one is
+        chosen from the vocabulary. Nobody copies the first token of a text, which followed nothing."""
+        scores, _, wanted = self._find(hidden, past)
+        shares = scores.softmax(-1) * wanted.sigmoid()[..., None]
+        return functional.pad(shares[..., :-1], (1, 0))
 
-    def _find(
-        self, hidden: Float[Tensor, "B T D"], keys: Float[Tensor, "B S K"], tokens: Int[Tensor, "B N"]
-    ) -> tuple[Float[Tensor, "B T S"], Float[Tensor, "B T"], Int[Tensor, "B S"]]:
-        """How well each place suits each state, of those before it; how much is to be copied; what followed the places."""
-        count, size = hidden.shape[1], keys.shape[1]
+    def _find(self, hidden: Float[Tensor, "B T D"], past: Past) -> Places:
+        count, size = hidden.shape[1], past.keys.shape[1]
         seen = torch.ones(count, size, dtype=torch.bool, device=hidden.device).tril(size - count - 1)
-        scores = (self.query(hidden) @ keys.mT).float() * self.scale
+        scores = (self.query(hidden) @ past.keys.mT).float() * self.scale
         wanted = self.gate(hidden)[..., 0].float().masked_fill(~seen.any(-1), LOWEST)
-        followed = functional.pad(tokens[:, tokens.shape[1] - size + 1 :], (0, 1))
-        return scores.where(seen, LOWEST), wanted, followed
+        followed = past.tokens[:, past.tokens.shape[1] - size + 1 :]
+        return Places(scores.where(seen, LOWEST), functional.pad(followed, (0, 1)), wanted)

@@ -20,6 +20,9 @@ __all__ = ["RecurrentLanguageModel"]
 
 
 LONG = 8  # segments of a lane, at the least, unless the text is one lane
+COLD = (
+    0.1  # share of the steps in which nothing is remembered: what is written after a short prompt begins so
+)
 
 
 class Carried(NamedTuple):
@@ -38,6 +41,7 @@ class RecurrentLanguageModel(LanguageModel):
     lanes: Lanes
     carried: dict[tuple[int, ...], Carried]
     """By the rows of the segments that come next."""
+    cold: bool
 
     def batches(self, *, tokens: int, seed: int) -> Batches:
         """The next segment of each lane: as many lanes as the tokens of a batch allow, and leave something to remember."""
@@ -47,7 +51,8 @@ class RecurrentLanguageModel(LanguageModel):
         return self.lanes
 
     def begin_step(self, seed: int) -> None:
-        """Nothing is drawn: the segments stay where they are, one after the other."""
+        """The segments stay where they are, one after the other; now and then they are read without what stands before."""
+        self.cold = np.random.default_rng(seed).random() < COLD
 
     def collate(self, rows: Sequence[int] | NDArray[np.int64]) -> Batch:
         return {**super().collate(rows), "rows": torch.from_numpy(np.asarray(rows))}
@@ -61,11 +66,17 @@ class RecurrentLanguageModel(LanguageModel):
                 "what was remembered of the text is gone: a run of several processes cannot be resumed with a "
                 "Transformer-XL, begin it anew, or with one process"
             )
-        hidden, memory = model(batch["ids"], None if before is None else before.memory)
+        if before is None or self.cold:
+            hidden, read_now = model(batch["ids"])
+            memory = read_now if before is None else model.after(before.memory, read_now)
+            past = read_now.past
+        else:
+            hidden, memory = model(batch["ids"], before.memory)
+            past = memory.past
         read = 1 if before is None else before.segments + 1
         if read < self.lanes.length:
             self.carried[tuple((rows + 1).tolist())] = Carried(memory, read)
-        return {"next": model.loss(hidden, batch["labels"].view(len(rows), -1), memory.past)}
+        return {"next": model.loss(hidden, batch["labels"].view(len(rows), -1), past)}
 
     def state(self) -> dict[str, Tensor]:
         """The memories, the rows whose they are, and how many segments of a lane are behind them."""
