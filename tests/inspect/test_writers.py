@@ -12,7 +12,7 @@ from tests.pipelines.test_generator import generator
 from weft.cli.inspect import refuse_unfit
 from weft.config import GeneratorConfig, ModelConfig
 from weft.errors import UserError
-from weft.inspect import causal_attention, copied_from
+from weft.inspect import causal_attention
 from weft.models.transformer_xl import TransformerXL
 from weft.pipelines.generator import Generator
 from weft.tasks.perplexity import segment_losses, token_losses
@@ -57,7 +57,7 @@ def test_every_token_is_scored_given_those_before_it(it: Generator) -> None:
 @pytest.mark.parametrize("it", [generator(), recurrent()], ids=["plain", "recurrent"])
 def test_all_attention_is_on_the_page(it: Generator, tmp_path: Path) -> None:
     (ids,) = it._read([TEXT])
-    weights = causal_attention(it.model, ids)
+    weights, _ = causal_attention(it.model, ids)
     assert weights.shape == (2, 2, len(ids), len(ids))
     np.testing.assert_allclose(weights.sum(-1), 1, atol=1e-5)
     assert np.triu(weights, k=1).max() == 0
@@ -75,13 +75,18 @@ def test_all_attention_is_on_the_page(it: Generator, tmp_path: Path) -> None:
 def test_what_a_pointer_would_copy_is_on_the_page(tmp_path: Path) -> None:
     it = recurrent(pointer=4)
     (ids,) = it._read([TEXT])
-    copied = copied_from(it.model, ids)
+    _, copied = causal_attention(it.model, ids)
     assert copied is not None and copied.shape == (1, 1, len(ids), len(ids))
-    np.testing.assert_allclose(copied[0, 0].sum(-1), [0, *[1] * (len(ids) - 1)], atol=1e-5)
+    assert isinstance(it.model, TransformerXL) and it.model.pointer is not None
+    with torch.inference_mode():
+        gate = it.model.pointer.gate(it.model(torch.tensor([ids]))[0])[0, :, 0].sigmoid()
+    np.testing.assert_allclose(copied[0, 0].sum(-1), [0, *gate[1:].tolist()], atol=1e-5)
     assert np.triu(copied, k=1).max() == copied[..., 0].max() == 0
     it.inspect(TEXT, out=tmp_path / "page.html")
     assert "What may be copied" in (tmp_path / "page.html").read_text()
-    assert copied_from(recurrent().model, ids) is copied_from(generator().model, ids) is None
+    assert causal_attention(recurrent().model, ids)[1] is causal_attention(generator().model, ids)[1] is None
+    with pytest.raises(UserError, match="more than the 1,024 that a page shows"):
+        it.inspect("The old dog " * 400, out=tmp_path / "page.html")
 
 
 def test_wrong_calls(tmp_path: Path) -> None:

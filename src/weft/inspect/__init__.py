@@ -16,7 +16,6 @@ from weft.inspect.maps import (
     alignment,
     attention,
     causal_attention,
-    copied_from,
     self_attention,
 )
 from weft.inspect.marks import Mark, find_marks
@@ -39,7 +38,6 @@ __all__ = [
     "attention",
     "attribute",
     "causal_attention",
-    "copied_from",
     "describe",
     "find_marks",
     "inspect_reading",

@@ -247,6 +247,7 @@ def writing_groups(
         reading_group(weights, tokens=tokens),
         title="Back to what was read",
         about="Self-attention: which tokens up to itself each token draws on.",
+        causal=True,
     )
     if copied is None:
         return [own]
@@ -254,9 +255,10 @@ def writing_groups(
         own,
         name="pointer",
         title="What may be copied",
-        about="The pointer: which of the tokens up to it would be copied, if one were, after each token.",
+        about="The pointer: how likely each token up to it is copied after each token. "
+        "What remains is chosen from the vocabulary.",
         row_title="after",
-        column_title="points at",
+        column_title="copies",
         weights=copied,
     )
     return [own, pointer]

@@ -21,7 +21,6 @@ __all__ = [
     "as_row",
     "attention",
     "causal_attention",
-    "copied_from",
     "self_attention",
     "without_dropout",
 ]
@@ -82,27 +81,25 @@ def self_attention(
 
 
 @torch.inference_mode()
-def causal_attention(model: Decoder | TransformerXL, ids: Sequence[int]) -> Float[np.ndarray, "L H T T"]:
-    """All attention weights while a decoder reads `ids`, of which there is one at least: one ordinary forward pass, of a
-    Transformer-XL one of a single segment.
+def causal_attention(
+    model: Decoder | TransformerXL, ids: Sequence[int]
+) -> tuple[Float[np.ndarray, "L H T T"], Float[np.ndarray, "1 1 T T"] | None]:
+    """All attention weights while a decoder reads `ids`, of which there is one at least, and how likely its pointer copies
+    each token after each, where it has one: one ordinary forward pass, of a Transformer-XL one of a single segment.
     """
     if not ids:
         raise ValueError("nothing to look at: no tokens")
+    copied = None
     with without_dropout(model), listen(model) as heard:
-        model(as_row(model, ids))
+        if isinstance(model, TransformerXL):
+            hidden, memory = model(as_row(model, ids))
+            if model.pointer is not None:
+                copied = model.pointer.look(hidden, memory.past)[None].float().cpu().numpy()
+        else:
+            model(as_row(model, ids))
     stack = "" if isinstance(model, TransformerXL) else "decoder."
-    return _gather(heard, stack + "blocks.{}.attention.weights", layers=model.config.decoder_layers)
-
-
-@torch.inference_mode()
-def copied_from(model: Decoder | TransformerXL, ids: Sequence[int]) -> Float[np.ndarray, "1 1 T T"] | None:
-    """How much a pointer would copy of each token, after each token of `ids`; None where the model has no pointer."""
-    if not isinstance(model, TransformerXL) or model.pointer is None:
-        return None
-    with without_dropout(model):
-        hidden, memory = model(as_row(model, ids))
-        shares: np.ndarray = model.pointer.look(hidden, memory.past)[None].float().cpu().numpy()
-    return shares
+    weights = _gather(heard, stack + "blocks.{}.attention.weights", layers=model.config.decoder_layers)
+    return weights, copied
 
 
 def alignment(cross: Float[np.ndarray, "L H T S"], *, ignore: Collection[int] = ()) -> list[tuple[int, int]]:
