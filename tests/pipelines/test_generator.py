@@ -41,6 +41,18 @@ def generator(kind: Kind = "bpe", *, prefix: Sequence[int] = ()) -> Generator:
     return Generator(GeneratorConfig(model=model, prefix=tuple(prefix)), model=decoder, tokenizer=tokenizer)
 
 
+def test_ids_beyond_the_tokenizers_are_never_written() -> None:
+    plain = generator()
+    wide = plain.config.model.model_copy(update={"vocabulary": plain.tokenizer.vocab_size + 30})
+    torch.manual_seed(0)
+    decoder = Decoder(wide)
+    with torch.no_grad():
+        decoder.output.bias[-30:] = 9.0
+    it = Generator(GeneratorConfig(model=wide), model=decoder, tokenizer=plain.tokenizer)
+    for options in ({}, {"beams": 3}, {"temperature": 1.0, "seed": 1}, {"contrast": 0.5}, {"lookup": True}):
+        assert 3 < len(it.generate("The old", tokens=12, **options).tokens) <= 12
+
+
 @pytest.mark.parametrize("kind", ["bpe", "characters", "words"])
 def test_the_text_is_what_follows_the_prompt(kind: Kind) -> None:
     it = generator(kind)

@@ -134,7 +134,19 @@ def test_it_answers(orders: Path, tmp_path: Path) -> None:
     ]
     longer, few = json.dumps({"ask": "x" * 70, "say": " aaa."}), tmp_path / "few.jsonl"
     few.write_text("\n".join([*orders.read_text().splitlines()[:7], longer, '{"ask": "a?", "say": ""}']))
-    measured = weft.load(tmp_path / "run").evaluate(few, **COLUMNS)
+    it = weft.load(tmp_path / "run")
+    measured = it.evaluate(few)  # which stand in the columns that they were learned from
+    assert measured[:7] == it.evaluate(few, **COLUMNS)[:7]
+    (tmp_path / "text.txt").write_text(" aaa.\n")
+    assert it.evaluate(tmp_path / "text.txt", text_column="text").tokens == 7
+    for options, why in (
+        ({"stride": 5}, "without text_column, stride and memory"),
+        ({**COLUMNS, "text_column": "x"}, "without text_column, stride and memory"),
+        ({"prompt_column": "ask"}, "name both, or neither"),
+        ({"prompt_column": "ask", "completion_column": "ask"}, "name both, or neither"),
+    ):
+        with pytest.raises(UserError, match=why):
+            it.evaluate(few, **options)
     assert (measured.tokens, measured.bytes) == (42, 35)
     assert measured.loss < 0.1
     assert [line.partition(":")[0] for line in measured.left_out] == [

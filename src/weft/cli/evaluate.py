@@ -60,9 +60,11 @@ def evaluate(
     columns: Annotated[str | None, Parameter(help="Names for a table's columns, in their order.")] = None,
     text_column: Annotated[str | None, Parameter(help="The column of the text, if not where it was.")] = None,
     prompt_column: Annotated[
-        str | None, Parameter(help="A language model's prompts, and with them its completions.")
+        str | None, Parameter(help="The column of a language model's prompts, likewise, and")
     ] = None,
-    completion_column: Annotated[str | None, Parameter(help="What it is to write after them.")] = None,
+    completion_column: Annotated[
+        str | None, Parameter(help="that of what it is to write after them.")
+    ] = None,
     pair_column: Annotated[str | None, Parameter(help="The second text of a pair, likewise.")] = None,
     label_column: Annotated[str | None, Parameter(help="A classifier's label, likewise.")] = None,
     label_until: Annotated[
@@ -77,7 +79,7 @@ def evaluate(
     ] = None,
     memory: Annotated[
         int | None,
-        Parameter(help="A Transformer-XL remembers so many tokens, if not as many as in training."),
+        Parameter(help="A Transformer-XL sees so many tokens before a row, if not as many as in training."),
     ] = None,
     source: Annotated[
         str | None, Parameter(help="The column of the texts to summarize, if not where it was.")

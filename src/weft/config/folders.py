@@ -71,7 +71,8 @@ class GeneratorConfig(FolderConfig):
     """A language model. `prefix` stands before each prompt, and `ends` are tokens that end a text beside the end token.
 
     It learned from rows of `length` tokens; without a length, of as many as the model takes. Texts that begin with a
-    `prefix` were read apart, others as one stream.
+    `prefix` were read apart, others as one stream. In tables these stood in `text_column`; or what was learned was to
+    follow a `prompt_column` with a `completion_column`.
     `generation` holds fields of SearchConfig that the model wants set, such as how it is sampled from.
     """
 
@@ -79,6 +80,9 @@ class GeneratorConfig(FolderConfig):
     prefix: tuple[int, ...] = ()
     ends: tuple[int, ...] = ()
     length: int | None = Field(default=None, gt=1)
+    text_column: str = "text"
+    prompt_column: str | None = None
+    completion_column: str | None = None
     generation: dict[str, Any] = Field(default_factory=dict)
 
 

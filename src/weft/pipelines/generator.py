@@ -18,7 +18,7 @@ from weft.errors import UserError
 from weft.generate import Hypothesis, SearchConfig, continue_prompts, stop_at
 from weft.generate.processors import Processor, add_bias
 from weft.generate.speculative import Draft, Guess, look_up
-from weft.inspect import Inspected, Text, causal_attention, copied_from, readable, write_page, writing_groups
+from weft.inspect import Inspected, Text, causal_attention, readable, write_page, writing_groups
 from weft.models.decoder import Decoder
 from weft.models.transformer_xl import TransformerXL
 from weft.nn.inference import Precision
@@ -36,6 +36,7 @@ CONTEXT = 8  # tokens before others that tell how these are written
 EVEN: Mapping[str, float] = MappingProxyType({})
 MOST = 1_000_000  # tokens that are written in one go
 HEAVIEST = 10_000.0  # what a word may be worth beside what the model says
+PAGE = 1024  # tokens whose attention is shown at once
 RARE = 8  # tokens that are named on a page
 SAMPLING = ("temperature", "top_k", "top_p", "min_p", "seed")
 
@@ -161,7 +162,12 @@ class Generator:
             prompts,
             search,
             guess=self._guess(draft, lookup=lookup),
-            processors=[*self._biases(bias), *([] if grammar is None else [grammar]), *self._ends(stops)],
+            processors=[
+                *self._known(),
+                *self._biases(bias),
+                *([] if grammar is None else [grammar]),
+                *self._ends(stops),
+            ],
             tell=None if writer is None else writer.add,
         )
         if writer is not None:
@@ -192,7 +198,9 @@ class Generator:
         if not text:
             raise UserError("there is no text to look into")
         ids = self._fitting(text)
-        weights = causal_attention(self.model, ids)
+        if len(ids) > PAGE:
+            raise UserError(f"a text of {len(ids):,} tokens is more than the {PAGE:,} that a page shows")
+        weights, copied = causal_attention(self.model, ids)
         scored = self._scored(text)
         known = [
             (token, value)
@@ -205,9 +213,7 @@ class Generator:
         if known:
             mean = sum(value for _, value in known) / len(known)
             facts["perplexity"] = f"{_exp(-mean):.2f}"
-        groups = writing_groups(
-            weights, tokens=self.tokenizer.tokens(ids), copied=copied_from(self.model, ids)
-        )
+        groups = writing_groups(weights, tokens=self.tokenizer.tokens(ids), copied=copied)
         texts = [Text("Text", text), *([Text("Least expected", said)] if said else [])]
         write_page(Path(out), groups, title="Reading on", texts=texts, facts=facts)
         return Inspected(scored, f"Least expected: {said}" if said else "", "", (), None)
@@ -215,7 +221,9 @@ class Generator:
     def _scored(self, text: str) -> Scored:
         ids = self._fitting(text)
         first = len(self.config.prefix)
-        losses_of = self._losses(self.config.model.max_length, stride=None, memory=None)
+        recurs = isinstance(self.model, TransformerXL)
+        length = (self.config.length if recurs else None) or self.config.model.max_length
+        losses_of = self._losses(length, stride=None, memory=None)
         values = (-losses_of(torch.tensor(ids))).tolist()
         return Scored(self.tokenizer.tokens(ids[first:]), [None, *values][first:])
 
@@ -234,7 +242,7 @@ class Generator:
         data: str | Path | Sequence[str | Path],
         *,
         columns: Sequence[str] | None = None,
-        text_column: str = "text",
+        text_column: str | None = None,
         prompt_column: str | None = None,
         completion_column: str | None = None,
         stride: int | None = None,
@@ -246,25 +254,28 @@ class Generator:
         before, and each token has as much context as that leaves. A Transformer-XL remembers the rows before: as many
         tokens of them as it did in training, or as `memory` says.
 
-        Where the columns of prompts and completions are named, each completion and its end are predicted after their
-        prompt, and count alone.
+        A table's texts stand where they stood in training, or in `text_column`. Of prompts and completions, likewise or by
+        both their columns, each completion and its end are predicted after their prompt, and count alone; pairs may be as
+        long as the model takes.
         """
         specs = [str(data)] if isinstance(data, str | Path) else [str(each) for each in data]
         length = self.config.length or self.config.model.max_length
         report = Report()
-        if prompt_column is not None and completion_column is not None:
-            pairs = open_sources(specs, columns=columns, fields=(prompt_column, completion_column))
+        named = (prompt_column, completion_column)
+        if text_column is None and not any(named):
+            named = (self.config.prompt_column, self.config.completion_column)
+        if any(named):
+            pairs = self._pairs(specs, *named, columns=columns, given=(text_column, stride, memory))
             lines, texts = self._completions(pairs, report=report)
             length = self.config.model.max_length
-        elif prompt_column is not None or completion_column is not None:
-            raise UserError("the columns of prompts and of completions go together: name both, or neither")
         else:
-            opened = open_texts(specs, columns=columns, text_column=text_column)
+            column = text_column or self.config.text_column
+            opened = open_texts(specs, columns=columns, text_column=column)
             lines = [each.fields[FIELD] for each in lines_of(opened)]
             texts = [(ids, 0) for ids in self._texts(lines) if len(ids) > 1]
         losses_of = self._losses(length, stride=stride, memory=memory)
         recurrence = self.config.model.recurrence
-        context = memory or (recurrence.memory if recurrence else length - (stride or length))
+        sees = max(recurrence.memory, recurrence.pointer) if recurrence else length - (stride or length)
         begin, total, count = time.monotonic(), 0.0, 0
         for ids, known in texts:
             losses = losses_of(torch.tensor(ids))[known:]
@@ -283,11 +294,29 @@ class Generator:
             tokens=count,
             bytes=size,
             words=words,
-            context=context,
+            context=min(memory or sees, max(len(ids) for ids, _ in texts) - 1),
             left_out=tuple(report.lines()[1:]),
             tokens_per_second=count / (time.monotonic() - begin),
             precision=self.precision,
         )
+
+    def _pairs(
+        self,
+        specs: Sequence[str],
+        prompts: str | None,
+        completions: str | None,
+        *,
+        columns: Sequence[str] | None,
+        given: tuple[object, ...],
+    ) -> Sources:
+        """Tables with prompts and completions. Raises UserError for a model, or options, that these have no use for."""
+        if prompts is None or completions is None or prompts == completions:
+            raise UserError("prompts and completions stand in two columns: name both, or neither")
+        if isinstance(self.model, TransformerXL):
+            raise UserError("prompts and completions are not for a Transformer-XL, which reads one stream")
+        if any(option is not None for option in given):
+            raise UserError("prompts and completions are measured without text_column, stride and memory")
+        return open_sources(specs, columns=columns, fields=(prompts, completions))
 
     def _completions(
         self, pairs: Sources, *, report: Report
@@ -356,6 +385,17 @@ class Generator:
             return whole[len(before) :]
 
         return text
+
+    def _known(self) -> list[Processor]:
+        """What keeps a model that has more ids than its tokenizer from writing those that spell nothing."""
+        size = self.tokenizer.vocab_size
+        if size >= self.config.model.vocabulary:
+            return []
+        return [
+            lambda _, scores: scores.index_fill_(
+                1, torch.arange(size, scores.shape[1], device=scores.device), -math.inf
+            )
+        ]
 
     def _ends(self, stops: Sequence[str]) -> list[Processor]:
         """What ends a text beside the end token: stop strings, and tokens that the model has for it."""

@@ -228,6 +228,9 @@ class LanguageProblem(Problem):
             model=model,
             prefix=self._prefix(model.special.start) if apart else (),
             length=self.run.language.length,
+            text_column=self.run.language.text_column,
+            prompt_column=self.run.language.prompt_column,
+            completion_column=self.run.language.completion_column,
         )
 
     def make_model(self, model: ModelConfig) -> Decoder | TransformerXL:
