@@ -82,7 +82,7 @@ def outputs(model: TransformerXL, ids: Tensor, *, segments: int) -> dict[str, Te
         states.append(state)
     assert memory is not None
     hidden = torch.cat(states, dim=1)
-    losses = model.token_losses(hidden.flatten(0, 1), ids[:, 1:].flatten()).view(len(ids), -1)
+    losses = model.token_losses(hidden, ids[:, 1:], memory.past)
     losses = cluster_by_cluster(losses, ids[:, 1:], model.config, segments=segments)
     layers = [*memory.layers, hidden[:, -memory.length :]]
     return {"hidden": hidden, "token_loss": losses, **{f"mems.{i}": layer for i, layer in enumerate(layers)}}

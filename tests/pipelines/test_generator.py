@@ -13,7 +13,8 @@ import weft
 from weft.config import GeneratorConfig, ModelConfig
 from weft.errors import UserError
 from weft.models.decoder import Decoder
-from weft.pipelines.generator import Generator, _Writer
+from weft.pipelines.generator import Generator
+from weft.pipelines.stream import Writer
 from weft.text.tokenizer import Tokenizer
 from weft.text.training import Kind, train_tokenizer
 
@@ -135,7 +136,7 @@ def test_what_is_heard_joins_to_the_text(kind: Kind, stops: tuple[str, ...]) -> 
 def heard_of(tokenizer: Tokenizer, text: str, *, stops: Sequence[str] = ()) -> list[str]:
     """What is told token by token where a model writes this text."""
     told: list[str] = []
-    writer = _Writer(lambda tokens: tokenizer.decode([tokens])[0], told.append, prompt=[], stops=stops)
+    writer = Writer(lambda tokens: tokenizer.decode([tokens])[0], told.append, prompt=[], stops=stops)
     for token in tokenizer.encode([text])[0]:
         writer.add(token)
     writer.finish()
@@ -157,7 +158,7 @@ def test_characters_of_several_bytes_are_heard_where_a_run_of_bytes_is_read_as_a
     pieces = [f"<0x{byte:02X}>" if byte > 127 else chr(byte) for byte in text.encode()]
     decoder = decoders.Sequence([decoders.ByteFallback(), decoders.Fuse()])
     told: list[str] = []
-    writer = _Writer(
+    writer = Writer(
         lambda ids: decoder.decode([pieces[each] for each in ids]), told.append, prompt=[], stops=[]
     )
     for number in range(len(pieces)):

@@ -9,7 +9,7 @@ from tokenizers import Tokenizer, decoders, models, pre_tokenizers, processors
 
 from weft.config import ModelConfig, SpecialTokens
 from weft.errors import UserError
-from weft.families.huggingface import encode_json, read_json
+from weft.families.huggingface import encode_json, read_json, write_tokenizer_json
 from weft.families.sentencepiece_pairs import read_pairs
 
 __all__ = ["DECODER_FILES", "NamedBackend", "Read", "check_size", "read_tokenizer", "write_tokenizer"]
@@ -93,9 +93,7 @@ def read_tokenizer(folder: Path, *, byte_pairs: bool) -> Read | None:
         usual = {key: name for key, name in _LLAMA.items() if backend.token_to_id(name) is not None}
     elif pieces:
         raise UserError(
-            f"{folder}: its tokenizer is {_PIECES} and {_MERGES}, where weft reads {_FAST}: write that once, "
-            "with transformers: "
-            f"AutoTokenizer.from_pretrained({str(folder)!r}).save_pretrained({str(folder)!r})"
+            f"{folder}: its tokenizer is {_PIECES} and {_MERGES}, where weft reads {_FAST}: {write_tokenizer_json(folder)}"
         )
     else:
         return None
@@ -156,21 +154,19 @@ def _read_fast(path: Path) -> Tokenizer:
     return backend
 
 
-def _added(folder: Path) -> bool:
-    return (folder / _ADDED).is_file() and bool(read_json(folder / _ADDED))
+def _added(folder: Path) -> dict[str, Any]:
+    """The ids of special tokens that a folder has beyond its tokenizer's."""
+    return read_json(folder / _ADDED) if (folder / _ADDED).is_file() else {}
 
 
 def _add(backend: Tokenizer, folder: Path) -> None:
-    """The special tokens that a folder has beyond its tokenizer's."""
-    added = read_json(folder / _ADDED) if (folder / _ADDED).is_file() else {}
+    added = _added(folder)
     if wrong := [name for name, number in added.items() if type(number) is not int]:
         raise UserError(f"{folder / _ADDED}: {wrong[0]} is {added[wrong[0]]!r}, which is no id")
     for name, number in sorted(added.items(), key=lambda each: each[1]):
         backend.add_special_tokens([name])
-        if backend.token_to_id(name) != number:
-            raise UserError(
-                f"{folder / _ADDED}: {name} cannot be {number}: its id is {backend.token_to_id(name)}"
-            )
+        if (own := backend.token_to_id(name)) != number:
+            raise UserError(f"{folder / _ADDED}: {name} cannot be {number}: its id is {own}")
 
 
 def _byte_pairs(folder: Path, *, spaced: bool) -> Tokenizer:

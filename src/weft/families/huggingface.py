@@ -15,7 +15,15 @@ from safetensors.numpy import save
 from weft.config import FolderConfig
 from weft.errors import UserError
 
-__all__ = ["Imported", "encode_json", "encode_weights", "read_json", "read_weights", "write_files"]
+__all__ = [
+    "Imported",
+    "encode_json",
+    "encode_weights",
+    "read_json",
+    "read_weights",
+    "write_files",
+    "write_tokenizer_json",
+]
 
 WEIGHTS = "model.safetensors"
 INDEX = "model.safetensors.index.json"
@@ -47,6 +55,15 @@ def read_json(path: Path) -> dict[str, Any]:
     if not isinstance(read, dict):
         raise UserError(f"{path}: holds no JSON object")
     return read
+
+
+def write_tokenizer_json(folder: Path) -> str:
+    """How a user comes to the one file that weft reads of any tokenizer, to be part of an error."""
+    name = str(folder)
+    return (
+        "write a tokenizer.json once, with transformers: "
+        f"AutoTokenizer.from_pretrained({name!r}).save_pretrained({name!r})"
+    )
 
 
 def encode_json(value: Mapping[str, Any]) -> bytes:

@@ -7,6 +7,7 @@ from typing import Any
 from tokenizers import AddedToken, Tokenizer, decoders, models, normalizers
 
 from weft.errors import UserError
+from weft.families.huggingface import write_tokenizer_json
 
 __all__ = ["load_sentencepiece", "read_pairs"]
 
@@ -51,9 +52,8 @@ def read_pairs(path: Path) -> Tokenizer:
     own = [number for number, score in zip(made, scores, strict=True) if score == 0][:-1]
     if own:  # the first pair has a score of 0 too, and stands behind them
         raise UserError(
-            f"{path}: has pieces of its user's own, {pieces[own[0]]!r} for one, which weft does not follow: write a "
-            f"tokenizer.json with transformers: AutoTokenizer.from_pretrained({str(path.parent)!r})"
-            f".save_pretrained({str(path.parent)!r})"
+            f"{path}: has pieces of its user's own, {pieces[own[0]]!r} for one, which weft does not follow: "
+            f"{write_tokenizer_json(path.parent)}"
         )
     ranked = sorted(zip(scores, made, strict=True), key=lambda each: (-each[0], each[1]))
     merges = list(chain.from_iterable(_halves(pieces[number], ids) for _, number in ranked))
@@ -81,7 +81,8 @@ def read_pairs(path: Path) -> Tokenizer:
     for text in _PROBES:
         if backend.encode(text).ids != model.encode(text):
             raise UserError(
-                f"{path}: changes a text before it cuts it, {text!r} for one, which weft does not follow"
+                f"{path}: changes a text before it cuts it, {text!r} for one, which weft does not follow: "
+                f"{write_tokenizer_json(path.parent)}"
             )
     return backend
 

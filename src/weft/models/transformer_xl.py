@@ -94,7 +94,7 @@ class TransformerXL(nn.Module):
             kept.append(torch.cat([before, x.detach()], dim=1)[:, -length:])
             x = block(x, before, distances=encoded, mask=mask)
         x = self.dropout(x)
-        return x, Memory(tuple(kept), self._read(ids, x, memory.past, reach=reach))
+        return x, Memory(tuple(kept), self._join(memory.past, self._read(ids, x), reach=reach))
 
     def _reaches(self, remember: int | None) -> tuple[int, int]:
         """How many positions before a segment the pointer sees, and how many the layers see."""
@@ -106,14 +106,9 @@ class TransformerXL(nn.Module):
     def after(self, memory: Memory, segment: Memory) -> Memory:
         """The memory of a text whose last segment was read by itself, as if nothing had stood before it."""
         reach, length = self._reaches(None)
-        layers = zip(memory.layers, segment.layers, strict=True)
-        keys = torch.cat(
-            [memory.past.keys[:, max(0, memory.past.keys.shape[1] - reach) :], segment.past.keys], dim=1
-        )
-        tokens = torch.cat([memory.past.tokens, segment.past.tokens], dim=1)
-        return Memory(
-            tuple(torch.cat(pair, dim=1)[:, -length:] for pair in layers), self._recent(tokens, keys)
-        )
+        layers = (torch.cat(pair, dim=1) for pair in zip(memory.layers, segment.layers, strict=True))
+        past = self._join(memory.past, segment.past, reach=reach)
+        return Memory(tuple(layer[:, -length:] for layer in layers), past)
 
     def keep(self, memory: Memory) -> Kept:
         """What `next` needs of a memory."""
@@ -137,7 +132,7 @@ class TransformerXL(nn.Module):
             keys.append(key[:, :, max(0, key.shape[2] - self._seen + 1) :])
             values.append(value[:, :, max(0, value.shape[2] - self._seen + 1) :])
         x = self.dropout(x)
-        past = self._read(ids, x, kept.past, reach=self.recurrence.pointer)
+        past = self._join(kept.past, self._read(ids, x), reach=self.recurrence.pointer)
         return x, Kept(tuple(keys), tuple(values), kept.distances, past)
 
     def _embed(self, ids: Int[Tensor, "B T"], past: Past) -> Float[Tensor, "B T D"]:
@@ -148,17 +143,16 @@ class TransformerXL(nn.Module):
         embedded: Tensor = self.dropout(x)
         return embedded
 
-    def _read(
-        self, ids: Int[Tensor, "B T"], hidden: Float[Tensor, "B T D"], past: Past, *, reach: int
-    ) -> Past:
-        """What the past has become, of which the pointer sees `reach` positions and those that were just read."""
-        keys = past.keys
-        if self.pointer is not None:
-            keys = torch.cat([keys[:, -reach:], self.pointer.key(hidden).detach()], dim=1)
-        return self._recent(torch.cat([past.tokens, ids], dim=1), keys)
+    def _read(self, ids: Int[Tensor, "B T"], hidden: Float[Tensor, "B T D"]) -> Past:
+        """What is to be known of tokens that were read."""
+        if self.pointer is None:
+            return Past(ids, hidden.new_empty(len(ids), 0, self.config.head_width))
+        return Past(ids, self.pointer.key(hidden).detach())
 
-    def _recent(self, tokens: Int[Tensor, "B N"], keys: Float[Tensor, "B S K"]) -> Past:
-        """The past, without tokens that neither n-grams nor the pointer need."""
+    def _join(self, past: Past, new: Past, *, reach: int) -> Past:
+        """Both together, without what is no longer needed: the pointer sees `reach` positions before the new ones."""
+        keys = torch.cat([past.keys[:, max(0, past.keys.shape[1] - reach) :], new.keys], dim=1)
+        tokens = torch.cat([past.tokens, new.tokens], dim=1)
         longest = 1 if self.ngrams is None else self.ngrams.longest
         forgotten = max(0, tokens.shape[1] - max(longest - 1, keys.shape[1]))
         return Past(tokens[:, forgotten:], keys)

@@ -24,6 +24,7 @@ from weft.models.transformer_xl import TransformerXL
 from weft.nn.inference import Precision
 from weft.overrides import validate
 from weft.pipelines.grammar import Grammar
+from weft.pipelines.stream import CONTEXT, Writer, cut
 from weft.pipelines.texts import checked_texts, kind_of
 from weft.tasks.perplexity import segment_losses, token_losses
 from weft.tasks.plain_text import encode_texts, lines_of, loses_line_ends, open_texts
@@ -32,7 +33,6 @@ from weft.text.words import spellings
 
 __all__ = ["Generated", "Generator", "GeneratorEvaluation", "Scored"]
 
-CONTEXT = 8  # tokens before others that tell how these are written
 EVEN: Mapping[str, float] = MappingProxyType({})
 MOST = 1_000_000  # tokens that are written in one go
 HEAVIEST = 10_000.0  # what a word may be worth beside what the model says
@@ -154,7 +154,7 @@ class Generator:
         at_once = stream is not None and search.beams > 1  # as the model's own settings may ask for
         writer = None
         if stream is not None and not at_once:
-            writer = _Writer(
+            writer = Writer(
                 lambda ids: self.tokenizer.decode([ids])[0], stream, prompt=prompts[0], stops=stops
             )
         found = continue_prompts(
@@ -389,13 +389,12 @@ class Generator:
     def _known(self) -> list[Processor]:
         """What keeps a model that has more ids than its tokenizer from writing those that spell nothing."""
         size = self.tokenizer.vocab_size
-        if size >= self.config.model.vocabulary:
-            return []
-        return [
-            lambda _, scores: scores.index_fill_(
-                1, torch.arange(size, scores.shape[1], device=scores.device), -math.inf
-            )
-        ]
+
+        def known(_: Tensor, scores: Tensor) -> Tensor:
+            scores[:, size:] = -math.inf
+            return scores
+
+        return [known] if size < self.config.model.vocabulary else []
 
     def _ends(self, stops: Sequence[str]) -> list[Processor]:
         """What ends a text beside the end token: stop strings, and tokens that the model has for it."""
@@ -451,69 +450,11 @@ class Generator:
         self, found: Hypothesis, *, after: Callable[[Sequence[int]], str], stops: Sequence[str]
     ) -> Generated:
         text = after(found.tokens)
-        cut = _cut(text, stops)
-        why = "stop" if len(cut) < len(text) else "end" if found.ended else "length"
+        said = cut(text, stops)
+        why = "stop" if len(said) < len(text) else "end" if found.ended else "length"
         tokens = self.tokenizer.tokens(found.tokens)
-        return Generated(cut, tokens, found.logprobs[: len(tokens)], why)
+        return Generated(said, tokens, found.logprobs[: len(tokens)], why)
 
 
 def _exp(nats: float) -> float:
     return math.exp(min(nats, 700.0))
-
-
-def _cut(text: str, stops: Sequence[str]) -> str:
-    """The text up to the first of the stop strings in it."""
-    return text[: min((place for stop in stops if (place := text.find(stop)) >= 0), default=len(text))]
-
-
-class _Writer:
-    """Tokens as text as soon as their characters are whole, and no stop string can begin in them."""
-
-    def __init__(
-        self,
-        decode: Callable[[Sequence[int]], str],
-        tell: Callable[[str], None],
-        *,
-        prompt: Sequence[int],
-        stops: Sequence[str],
-    ) -> None:
-        self.decode = decode
-        self.tell = tell
-        self.stops = stops
-        self.held = max(map(len, stops), default=1) - 1  # characters that may be the beginning of one
-        self.tokens = list(prompt[-CONTEXT:])
-        self.read = len(self.tokens)  # of these the text is known
-        self.begins = [0]  # where pieces of text begin, of which a decoder may need the whole
-        self.waiting = ""
-        self.over = False
-
-    def add(self, token: int) -> None:
-        self.tokens.append(token)
-        text = self._new()
-        if not text.endswith("\ufffd"):
-            self._hear(text, hold=self.held)
-
-    def finish(self) -> None:
-        self._hear(self._new(), hold=0)
-
-    def _new(self) -> str:
-        """What the tokens say that have not been heard, after the few before them."""
-        before = self.decode(self.tokens[: self.read])
-        return self.decode(self.tokens)[len(before) :]
-
-    def _hear(self, text: str, *, hold: int) -> None:
-        self.waiting += text
-        self.read = len(self.tokens)
-        self.begins.append(self.read)
-        first = max(begin for begin in self.begins if begin == 0 or self.read - begin >= CONTEXT)
-        self.tokens, self.read = self.tokens[first:], self.read - first
-        self.begins = [begin - first for begin in self.begins if begin >= first]
-        if self.over:
-            return
-        said = _cut(self.waiting, self.stops)
-        self.over = len(said) < len(self.waiting)
-        if not self.over:
-            said = said[: max(0, len(said) - hold)]
-        self.waiting = self.waiting[len(said) :]
-        if said:
-            self.tell(said)
