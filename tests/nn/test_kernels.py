@@ -70,6 +70,24 @@ def test_kernels_agree_with_the_definition(
         torch.testing.assert_close(ours.grad, theirs.grad)
 
 
+@pytest.mark.parametrize("block", [2, 4, LENGTH, 100])
+@pytest.mark.parametrize("groups", [HEADS, 2])
+def test_causal_blocks_agree_with_the_definition(
+    groups: int, block: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(kernels, "BLOCK", block)
+    found_inputs, expected_inputs = inputs(groups), inputs(groups)
+    found = attend(*found_inputs, causal=True, kernel="blocks")
+    allowed = Mask(causal=True).build(LENGTH, LENGTH, device=torch.device("cpu"))
+    expected = by_definition(*expected_inputs, allowed, None)
+    torch.testing.assert_close(found, expected)
+    weight = torch.randn_like(expected)
+    (expected * weight).sum().backward()
+    (found * weight).sum().backward()
+    for ours, theirs in zip(found_inputs, expected_inputs, strict=True):
+        torch.testing.assert_close(ours.grad, theirs.grad)
+
+
 def test_a_query_that_sees_nothing_gets_zeros() -> None:
     allowed = MASKS["keep nothing"]().build(LENGTH, LENGTH, device=torch.device("cpu"))
     for kernel in ("plain", "sdpa"):
@@ -77,13 +95,24 @@ def test_a_query_that_sees_nothing_gets_zeros() -> None:
 
 
 def test_the_kernel_is_the_one_that_is_fast_here() -> None:
-    def choose(length: int, *, device: str = "cpu", wanted: bool = False) -> str:
-        return kernels.choose_kernel(torch.device(device), queries=length, keys=length, weights_wanted=wanted)
+    def choose(
+        length: int,
+        *,
+        device: str = "cpu",
+        wanted: bool = False,
+        dtype: torch.dtype = torch.float32,
+        causal: bool = False,
+    ) -> str:
+        queries = torch.empty(1, 1, length, 8, dtype=dtype, device=device)
+        return kernels.choose_kernel(queries, keys=length, causal=causal, weights_wanted=wanted)
 
     assert choose(16) == "plain"
     assert choose(1024) == "sdpa"
-    assert choose(16, device="cuda") == "sdpa"
-    assert choose(1024, device="cuda", wanted=True) == "plain"
+    assert choose(16, device="meta") == "sdpa"
+    assert choose(1024, device="meta", wanted=True) == "plain"
+    assert choose(1024, dtype=torch.bfloat16, causal=True) == "blocks"
+    assert choose(1024, dtype=torch.bfloat16) == choose(1024, causal=True) == "sdpa"
+    assert choose(1025, dtype=torch.bfloat16, causal=True) == "sdpa"
 
 
 def test_a_tap_that_is_listened_to_makes_the_plain_kernel_run(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -2,7 +2,9 @@
 
 from collections.abc import Callable
 from functools import partial
+from typing import Any
 
+import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 from torch.nn import functional
@@ -13,8 +15,25 @@ from weft.nn.dropout import Dropout
 __all__ = ["FeedForward"]
 
 
+class _ReluSquared(torch.autograd.Function):
+    """max(0, x)² and its gradient, in the precision of `x`: autocast would square in float32."""
+
+    @staticmethod
+    def forward(ctx: Any, x: Tensor) -> Tensor:
+        positive = functional.relu(x)
+        ctx.save_for_backward(positive)
+        return positive * positive
+
+    @staticmethod
+    def backward(ctx: Any, gradient: Tensor) -> Tensor:
+        positive: Tensor
+        (positive,) = ctx.saved_tensors
+        return (gradient * positive).mul_(2)
+
+
 def _relu_squared(x: Tensor) -> Tensor:
-    return functional.relu(x).square()
+    """So et al. 2021, "Primer", section 3."""
+    return _ReluSquared.apply(x)  # type: ignore[no-any-return, no-untyped-call]
 
 
 ACTIVATIONS: dict[Activation, Callable[[Tensor], Tensor]] = {

@@ -1,6 +1,5 @@
 """Linear layers in 8 bits, for decoding: several times float32's speed where few rows read many weights."""
 
-import copy
 import warnings
 from typing import TypeVar
 
@@ -9,7 +8,7 @@ from jaxtyping import Float, Int8
 from torch import Tensor, nn
 
 from weft.errors import UserError
-from weft.nn.stack import Block
+from weft.nn.linears import replace_linears
 
 __all__ = ["Int8Linear", "has_int8", "quantize"]
 
@@ -58,23 +57,12 @@ def has_int8() -> bool:
 
 
 def quantize(model: Module) -> Module:
-    """A copy of `model`, for inference, with all its linear layers in 8 bits; what is no linear layer's is shared.
-
-    Attention to the tokens themselves gets queries, keys and values by one product, which changes no bit of any.
-    """
+    """A copy of `model`, for inference, with all its linear layers in 8 bits; what is no linear layer's is shared."""
     if next(model.parameters()).device.type != "cpu" or not has_int8():
         raise UserError(
             "int8 needs a model on an x86 processor: leave the precision as it is, or decode there"
         )
-    instead: dict[int, object] = {id(parameter): parameter for parameter in model.parameters()}
-    instead |= {id(buffer): buffer for buffer in model.buffers()}
-    instead |= {id(layer): Int8Linear(layer) for layer in model.modules() if isinstance(layer, nn.Linear)}
-    small = copy.deepcopy(model, instead)
-    for block, plain in zip(list(small.modules()), model.modules(), strict=True):
-        if isinstance(block, Block) and isinstance(plain, Block):
-            own = plain.attention
-            block.attention.join(Int8Linear(own.query, own.key, own.value))
-    return small
+    return replace_linears(model, Int8Linear)
 
 
 def _pack(weight: Int8[Tensor, "O I"], scale: Float[Tensor, " O"]) -> torch.ScriptObject:

@@ -14,17 +14,27 @@ from weft.nn.taps import Tap
 
 __all__ = ["Kernel", "attend", "choose_kernel"]
 
-Kernel = Literal["plain", "sdpa"]
+Kernel = Literal["plain", "blocks", "sdpa"]
 
 # Up to this many scores a head, three plain products beat PyTorch's flash kernel on a CPU, forward and backward.
 PLAIN_SCORES = 128 * 128
+# In bfloat16 and causal, products block by block beat it by more than two, up to this many: then memory matters.
+BLOCK = 128  # queries
+BLOCKS_SCORES = 1024 * 1024
 LINE = 16  # numbers in a cache line, of four bytes each
 
 
-def choose_kernel(device: torch.device, *, queries: int, keys: int, weights_wanted: bool) -> Kernel:
-    """The kernel for a call: the plain one where somebody looks at the weights or where it is the fastest."""
-    if weights_wanted or (device.type == "cpu" and queries * keys <= PLAIN_SCORES):
+def choose_kernel(q: Tensor, *, keys: int, causal: bool, weights_wanted: bool) -> Kernel:
+    """The kernel for a call: the plain one where somebody looks at the weights, else the fastest."""
+    queries = q.shape[2]
+    scores = queries * keys
+    if weights_wanted:
         return "plain"
+    if q.device.type == "cpu":
+        if causal and queries == keys and q.dtype == torch.bfloat16 and scores <= BLOCKS_SCORES:
+            return "blocks"
+        if scores <= PLAIN_SCORES:
+            return "plain"
     return "sdpa"
 
 
@@ -52,9 +62,13 @@ def attend(
             q, k, v, runs=runs, causal=causal, bias=bias, dropout=dropout, tap=tap, kernel=kernel
         )
     wanted = tap is not None and tap.wanted
-    kernel = kernel or choose_kernel(q.device, queries=q.shape[2], keys=k.shape[2], weights_wanted=wanted)
+    kernel = kernel or choose_kernel(
+        q, keys=k.shape[2], causal=causal and bias is None, weights_wanted=wanted
+    )
     if kernel == "plain":
         return _plain(q, k, v, mask=mask, bias=bias, dropout=dropout, tap=tap)
+    if kernel == "blocks":
+        return _blocks(q, k, v, dropout=dropout)
     additive = None if bias is None else (bias if bias.dim() == 4 else bias[None]).to(q.dtype)
     if additive is not None and mask is not None:
         additive = additive.masked_fill(~mask, float("-inf"))
@@ -95,6 +109,28 @@ def _each_run(
     return torch.cat(mixed)[None].transpose(1, 2)
 
 
+def _blocks(q: Tensor, k: Tensor, v: Tensor, *, dropout: float) -> Tensor:
+    """Causal attention, the queries in blocks that are shown the keys up to their end."""
+    rows, heads, length, head_width = q.shape
+    k, v = _for_each_head(k, v, heads=heads)
+    flat = [each.reshape(rows * heads, length, head_width) for each in (q, k, v)]
+    hidden = q.new_full((length, length), float("-inf")).triu(1)
+    mixed = []
+    for begin in range(0, length, BLOCK):
+        end = min(begin + BLOCK, length)
+        queries, keys, values = flat[0][:, begin:end], flat[1][:, :end], flat[2][:, :end]
+        scores = torch.baddbmm(hidden[begin:end, :end], queries, keys.mT, alpha=head_width**-0.5)
+        mixed.append(drop(scores.softmax(-1), dropout) @ values)
+    return torch.cat(mixed, dim=1).view(rows, heads, length, head_width)
+
+
+def _for_each_head(k: Tensor, v: Tensor, *, heads: int) -> tuple[Tensor, Tensor]:
+    """Keys and values of groups, repeated for the heads that share them."""
+    if k.shape[1] == heads:
+        return k, v
+    return k.repeat_interleave(heads // k.shape[1], dim=1), v.repeat_interleave(heads // v.shape[1], dim=1)
+
+
 def _plain(
     q: Tensor,
     k: Tensor,
@@ -107,8 +143,7 @@ def _plain(
 ) -> Tensor:
     """The reference kernel."""
     heads, head_width = q.shape[1], q.shape[3]
-    if k.shape[1] != heads:
-        k, v = (t.repeat_interleave(heads // t.shape[1], dim=1) for t in (k, v))
+    k, v = _for_each_head(k, v, heads=heads)
     keys = k.shape[2]
     if q.shape[2] > 1 and keys % LINE and k.device.type == "cpu" and not torch.is_grad_enabled():
         # A product may round by where in a cache line its result begins: let it be the same place for every row of the

@@ -55,7 +55,7 @@ class RMSNorm(nn.Module):
             y = _Normalise.apply(x, self.epsilon)  # type: ignore[no-untyped-call]
         else:
             y, _ = _normalise(x, self.epsilon)
-        return y if self.weight is None else y * self.weight
+        return y if self.weight is None else y * self.weight.to(y.dtype)
 
     def extra_repr(self) -> str:
         return f"{self.width}, scale={self.weight is not None}"
