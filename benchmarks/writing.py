@@ -110,7 +110,7 @@ def _trainer(text: Path, folder: Path) -> Trainer:
 
 
 def _write(cores: int) -> list[Row]:
-    """The same design on both sides, random weights: in float32, in bfloat16 where it is fast, and as weft does by itself."""
+    """The same design on both sides, random weights: in float32, in bfloat16 if that is fast, and as weft does by itself."""
     way = _fastest_writing()
     peer = huggingface_decoder.make_model(GPT2, way=way)
     prompt = torch.randint(GPT2.vocabulary, (1, PROMPT), generator=torch.Generator().manual_seed(0))
