@@ -12,9 +12,11 @@ import torch
 from weft.config import EncoderConfig
 from weft.errors import UserError
 from weft.exchange import export_model, import_model
+from weft.interchange.ctranslate2_import import import_ctranslate2, is_ctranslate2
 from weft.nn.inference import Precision, choose_precision, convert
 from weft.overrides import load_settings
 from weft.pipelines import PIPELINES
+from weft.pipelines.ctranslate2 import load_ctranslate2
 from weft.pipelines.translator import Evaluation, Translation, Translator
 from weft.preparation import DATA, RUN, check, find_problem, placed, prepare, prospect, read_run, refuse_large
 from weft.runs.claim import claim, give_back
@@ -140,6 +142,8 @@ def load(
     vectors in float32, in which a model's numbers are those that were trained or imported.
     """
     where = _device(device)
+    if is_ctranslate2(Path(path)):
+        return load_ctranslate2(Path(path), task=task, device=where, precision=precision)
     if task is not None and (there := read_config(Path(path)).task) != task:
         raise UserError(f"{path}: a model for the task {there}, where one for {task} is needed")
     config, model, tokenizer = load_saved(Path(path))
@@ -154,6 +158,16 @@ def load(
 def info(path: str | Path) -> dict[str, Any]:
     """What a folder holds, without loading its weights."""
     folder = Path(path)
+    if is_ctranslate2(folder):
+        imported = import_ctranslate2(folder)
+        sizes = {id(array): array.size for array in imported.weights.values()}
+        return {
+            "folder": str(folder),
+            "form": "CTranslate2",
+            **imported.config.facts,
+            "parameters": sum(sizes.values()),
+            "model": imported.config.model.model_dump(),
+        }
     manifest = read_manifest(folder)
     config = read_config(folder)
     with torch.device("meta"):

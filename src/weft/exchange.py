@@ -7,26 +7,34 @@ from tempfile import TemporaryDirectory
 import torch
 from tokenizers import Tokenizer as Backend
 
-from weft.config import ClassifierConfig
-from weft.errors import UserError
+from weft.config import ClassifierConfig, FolderConfig
+from weft.errors import UserError, suggest
 from weft.families import export_folder, import_folder
 from weft.families.reader_tokenizer import READER_FILES
 from weft.families.tokenizer_files import SENTENCEPIECE_FILES
+from weft.interchange.ctranslate2_export import export_ctranslate2
+from weft.interchange.ctranslate2_import import DESCRIPTION, import_ctranslate2, is_ctranslate2
 from weft.runs.folder import write_folder
 from weft.runs.manifest import MANIFEST
 from weft.runs.tensors import MODEL, save_tensors
-from weft.saved import CONFIG, Saved, load_saved, tokenizer_class
+from weft.saved import CONFIG, Saved, load_saved, read_config, tokenizer_class
 
-__all__ = ["export_model", "import_model", "load_any"]
+__all__ = ["LAYOUTS", "describe", "export_model", "import_model", "load_any"]
+
+LAYOUTS = ("huggingface", "ctranslate2")
+"""What weft exports to."""
 
 TOKENIZER = "tokenizer.json"
 
 
 def import_model(folder: str | Path, *, out: str | Path) -> None:
-    """Turn a Hugging Face folder into a weft model."""
-    if (Path(folder) / MANIFEST).is_file():
+    """Turn a folder of Hugging Face's or CTranslate2's into a weft model."""
+    if is_ctranslate2(Path(folder)):
+        imported = import_ctranslate2(Path(folder))
+    elif (Path(folder) / MANIFEST).is_file():
         raise UserError(f"{folder}: a folder of weft's already: use it as it is")
-    imported = import_folder(Path(folder))
+    else:
+        imported = import_folder(Path(folder))
     if not imported.tokenizer:
         raise UserError(
             f"{folder}: no tokenizer in it, neither {', nor '.join(READER_FILES)}, nor "
@@ -50,28 +58,46 @@ def import_model(folder: str | Path, *, out: str | Path) -> None:
     )
 
 
-def export_model(run: str | Path, *, out: str | Path, to: str = "huggingface") -> tuple[str, ...]:
-    """Turn a weft model into a folder of another layout; a model that it cannot express is refused.
+def export_model(
+    run: str | Path, *, out: str | Path, to: str = "huggingface", quantization: str | None = None
+) -> tuple[str, ...]:
+    """Turn a weft model into a folder of another layout, "huggingface" or "ctranslate2"; a model that it cannot express is
+    refused. Of these CTranslate2 has a `quantization` of the weights.
 
     Says what stayed behind: a classifier's network goes without the linear model beside it.
     """
     folder = Path(run)
+    if to not in LAYOUTS:
+        raise UserError(
+            f'weft exports to no layout "{to}"{suggest(to, LAYOUTS)} (known: {", ".join(LAYOUTS)})'
+        )
+    if quantization is not None and to != "ctranslate2":
+        raise UserError(
+            f"quantization {quantization}: only CTranslate2's layout has one: ask for it --to ctranslate2"
+        )
     saved = load_saved(folder)
     names = ("tokenizer*.json", "*.spm", "vocab.json")  # as runs and imports keep them
     tokenizer = {path.name: path.read_bytes() for name in names for path in folder.glob(name)}
-    export_folder(
-        Path(out),
-        layout=to,
-        config=saved.config,
-        weights={name: tensor.numpy() for name, tensor in saved.model.state_dict().items()},
-        tokenizer=tokenizer,
-    )
+    weights = {name: tensor.numpy() for name, tensor in saved.model.state_dict().items()}
+    if to == "ctranslate2":
+        files = export_ctranslate2(
+            saved.config, weights, pieces=saved.tokenizer.pieces, quantization=quantization or "float32"
+        )
+        described = {DESCRIPTION: saved.config.model_dump_json(indent=2).encode()}
+        write_folder(Path(out), kind="ctranslate2", files=files | described | tokenizer)
+    else:
+        export_folder(Path(out), config=saved.config, weights=weights, tokenizer=tokenizer)
     if isinstance(saved.config, ClassifierConfig) and saved.config.vote:
         return (
             "the linear model that votes beside the network stays behind: with --set classify.ngrams=false a run is "
             "calibrated without it",
         )
     return ()
+
+
+def describe(folder: Path) -> FolderConfig:
+    """What the model in a folder is, weft's own or one for CTranslate2."""
+    return import_ctranslate2(folder).config if is_ctranslate2(folder) else read_config(folder)
 
 
 def load_any(folder: Path) -> Saved:

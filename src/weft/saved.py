@@ -46,6 +46,10 @@ class Saved(NamedTuple):
 
 def read_config(folder: Path) -> FolderConfig:
     """What the model in a folder is; its files' names and sizes are checked."""
+    if (folder / "model.bin").is_file():
+        raise UserError(
+            f"{folder}: a model for CTranslate2, which weft translate, evaluate, info and import take"
+        )
     read_manifest(folder)
     path = folder / CONFIG
     if not path.exists():

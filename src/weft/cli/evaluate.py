@@ -101,7 +101,7 @@ def evaluate(
         The folder of a model.
     """
     from weft.api import load
-    from weft.saved import read_config
+    from weft.exchange import describe
 
     options = {
         "from_language": from_language,
@@ -121,7 +121,7 @@ def evaluate(
         "beams": beam,
     }
     given = {name: value for name, value in options.items() if value is not None}
-    check(read_config(run), given)
+    check(describe(run), given)
     model = load(run, device=device, precision=precision)
     found = model.evaluate(data, **given)
     if as_json:

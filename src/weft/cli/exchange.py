@@ -1,4 +1,4 @@
-"""`weft import` and `weft export`: models from and to the Hugging Face layout."""
+"""`weft import` and `weft export`: models from and to the layouts of others."""
 
 from pathlib import Path
 from typing import Annotated, Literal
@@ -26,12 +26,12 @@ def import_(
     out: Annotated[Path, Parameter(help="The folder for the weft model: a new one, or an empty one.")],
     as_json: Json = False,
 ) -> None:
-    """Turn a Hugging Face folder of a Marian, BERT or RoBERTa model into a weft model.
+    """Turn a folder of Hugging Face's or CTranslate2's into a weft model.
 
     Parameters
     ----------
     folder
-        A local folder with config.json, model.safetensors and the tokenizer's files.
+        A local folder with config.json, model.safetensors and the tokenizer's files, or with model.bin and vocabularies.
     """
     from weft.api import import_model
 
@@ -44,20 +44,26 @@ def export(
     run: Path,
     /,
     *,
-    to: Annotated[Literal["huggingface"], Parameter(help="The layout to write.")] = "huggingface",
+    to: Annotated[
+        Literal["huggingface", "ctranslate2"], Parameter(help="The layout to write.")
+    ] = "huggingface",
     out: Annotated[Path, Parameter(help="The folder to write: a new one, or an empty one.")],
+    quantization: str | None = None,
     as_json: Json = False,
 ) -> None:
-    """Turn a weft model into a folder that Hugging Face transformers loads.
+    """Turn a weft model into a folder that Hugging Face transformers or CTranslate2 loads.
 
     Parameters
     ----------
     run
         The folder of a model.
+    quantization
+        For CTranslate2, what to hold weights in: float32, int8, int8_float32, int8_float16, int8_bfloat16, int16, float16
+        or bfloat16. By default float32.
     """
     from weft.api import export_model
 
-    left = export_model(run, to=to, out=out)
+    left = export_model(run, to=to, out=out, quantization=quantization)
     tell({"folder": str(out)}, as_json=as_json)
     for line in left:
         warn(f"weft: warning: {line}")

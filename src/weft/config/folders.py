@@ -42,12 +42,14 @@ class TranslatorConfig(FolderConfig):
     """What a translator is.
 
     `generation` holds fields of SearchConfig that the model wants set, such as tokens it must never write. A model
-    with `tags` is told the language to write by the source's first token.
+    with `tags` is told the language to write by the source's first token, and one without `ends_source` reads sources
+    without an end token.
     """
 
     task: Literal["translate"] = "translate"
     directions: tuple[tuple[str, str], ...] = Field(min_length=1)
     tags: bool
+    ends_source: bool = True
     generation: dict[str, Any] = Field(default_factory=dict)
 
     @property

@@ -38,7 +38,6 @@ _IMPORTS: Mapping[str, tuple[Callable[[Path], Imported], tuple[str, ...]]] = {
         each.name: (partial(decoders.import_decoder, family=each), (each.architecture,)) for each in _DECODERS
     },
 }
-_LAYOUTS = ("huggingface",)
 
 
 def import_folder(folder: Path) -> Imported:
@@ -76,20 +75,14 @@ def import_folder(folder: Path) -> Imported:
 def export_folder(
     folder: Path,
     *,
-    layout: str,
     config: FolderConfig,
     weights: Mapping[str, NDArray[Any]],
     tokenizer: Mapping[str, bytes],
 ) -> None:
-    """Write a model as a folder of another layout, "huggingface"; the arguments are as in `Imported`.
+    """Write a model as a folder of Hugging Face's; the arguments are as in `Imported`.
 
-    Raises UserError where the layout cannot express the model, or the folder is in use; nothing is written
-    then.
+    Raises UserError where its layout cannot express the model, or the folder is in use; nothing is written then.
     """
-    if layout not in _LAYOUTS:
-        raise UserError(
-            f'weft exports to no layout "{layout}"{suggest(layout, _LAYOUTS)} (known: {", ".join(_LAYOUTS)})'
-        )
     export: Callable[..., dict[str, bytes]]
     if config.model.recurrence is not None:
         export = transformer_xl.export_transformer_xl

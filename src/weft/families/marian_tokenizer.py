@@ -39,6 +39,11 @@ class MarianTokenizer:
         """One more than the largest id."""
         return max(self._pieces) + 1
 
+    @property
+    def pieces(self) -> list[str]:
+        """Each id's piece, as the vocabulary has it."""
+        return [self._pieces.get(number, "") for number in range(self.vocab_size)]
+
     def encode(self, texts: Sequence[str]) -> list[list[int]]:
         """The ids of each source text, without the end token."""
         codes = [match[0] if (match := _LANGUAGE.match(text)) else "" for text in texts]

@@ -1,11 +1,15 @@
 """A trained translator in use: text in, text out, measured and looked into."""
 
 import time
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
 from dataclasses import InitVar, dataclass
 from functools import cached_property
 from pathlib import Path
 from typing import Any, NamedTuple, overload
+
+import numpy as np
+from numpy.typing import NDArray
 
 from weft.config import TranslatorConfig
 from weft.errors import UserError
@@ -22,7 +26,7 @@ from weft.text.encode import Encoded, encode_lines
 from weft.text.tokenizer import Tokenizer
 from weft.text.words import spellings
 
-__all__ = ["Evaluation", "Translation", "Translator"]
+__all__ = ["AnyTranslator", "Evaluation", "Translation", "Translator"]
 
 BEAMS = 5  # where neither the caller nor the model says otherwise
 
@@ -83,22 +87,16 @@ class Evaluation(NamedTuple):
     left_out: tuple[str, ...]
     truncated: int
     sentences_per_second: float
-    precision: Precision
+    precision: str
 
 
-class Translator:
-    """A model, its tokenizer and the directions it knows."""
+class AnyTranslator(ABC):
+    """A tokenizer, and the directions that whatever searches knows."""
 
     def __init__(
-        self,
-        config: TranslatorConfig,
-        *,
-        model: Seq2Seq,
-        tokenizer: Tokenizer | MarianTokenizer,
-        precision: Precision = "float32",
+        self, config: TranslatorConfig, *, tokenizer: Tokenizer | MarianTokenizer, precision: str
     ) -> None:
         self.config = config
-        self.model = model.eval()
         self.tokenizer = tokenizer
         self.precision = precision
         self.directions = [Direction(*pair) for pair in config.directions]
@@ -195,6 +193,108 @@ class Translator:
             precision=self.precision,
         )
 
+    def _encode(self, texts: Sequence[str], direction: Direction, *, cut: bool) -> list[Encoded]:
+        prefix = self.tokenizer.token_id(language_tag(direction.target)) if self.config.tags else None
+        return encode_lines(
+            self.tokenizer,
+            texts,
+            prefix=prefix,
+            maximum=self.config.model.max_length,
+            cut=cut,
+            ended=self.config.ends_source,
+        )
+
+    def _search(
+        self,
+        sources: list[list[int]],
+        *,
+        beams: int | None,
+        nbest: int,
+        banned_words: Sequence[str] = (),
+        forced_words: Sequence[str] = (),
+        **search: Any,
+    ) -> list[list[Hypothesis]]:
+        options = {"beams": BEAMS, **self.config.generation, "nbest": nbest, **search}
+        options["beams"] = max(options["beams"], nbest)
+        banned = [spelling for word in _listed(banned_words) for spelling in self._spellings(word)]
+        forced = [self._spellings(word)[0] for word in _listed(forced_words)]
+        if banned:  # beside those of the model's own
+            options["banned"] = (*options.get("banned", ()), *banned)
+        if forced:
+            options["forced"] = (*options.get("forced", ()), *forced)
+            # With more beams than tokens, each bank of the search has room (see forced_candidates).
+            options["beams"] = max(options["beams"], sum(map(len, options["forced"])) + 1)
+        groups = options.get("groups", 1)
+        options["beams"] = -(-options["beams"] // groups) * groups
+        if search.get("sample"):
+            for name in ("beams", "groups", "diversity"):
+                options.pop(name, None)
+        if beams is not None:
+            options["beams"] = beams
+        return self._generate(sources, validate(SearchConfig, options))
+
+    def _spellings(self, word: str) -> list[tuple[int, ...]]:
+        tokenizer = self.tokenizer
+        return spellings(
+            word,
+            encode=tokenizer.encode_targets if isinstance(tokenizer, MarianTokenizer) else tokenizer.encode,
+            start=self.config.model.special.start,
+            unknown=tokenizer.unk_id,
+        )
+
+    def _translation(self, source: Encoded, hypothesis: Hypothesis) -> Translation:
+        (text,) = self.tokenizer.decode([hypothesis.tokens])
+        return Translation(
+            text=text,
+            score=hypothesis.score,
+            tokens=self.tokenizer.tokens(hypothesis.tokens),
+            source_tokens=self.tokenizer.tokens(source.ids),
+            truncated=source.over,
+            refused=False,
+            align=lambda: self._align(source.ids, hypothesis.tokens),
+        )
+
+    def _nothing(self, source: Encoded, *, refused: bool) -> Translation:
+        return Translation(
+            text="",
+            score=0.0,
+            tokens=[],
+            source_tokens=self.tokenizer.tokens(source.ids),
+            truncated=False,
+            refused=refused,
+            align=list,
+        )
+
+    def _align(self, source: list[int], target: list[int]) -> list[tuple[int, int]]:
+        if not target:
+            return []
+        tag = {0} if self.config.tags else set()
+        end = {len(source) - 1} if self.config.ends_source else set()
+        return alignment(self._cross(source, target), ignore=end | tag)
+
+    @abstractmethod
+    def _generate(self, sources: list[list[int]], config: SearchConfig) -> list[list[Hypothesis]]:
+        """The hypotheses for each source."""
+
+    @abstractmethod
+    def _cross(self, source: list[int], target: list[int]) -> NDArray[np.float32]:
+        """What each target token saw of the source, by layer and head: (L, H, T, S)."""
+
+
+class Translator(AnyTranslator):
+    """A model, its tokenizer and the directions it knows."""
+
+    def __init__(
+        self,
+        config: TranslatorConfig,
+        *,
+        model: Seq2Seq,
+        tokenizer: Tokenizer | MarianTokenizer,
+        precision: Precision = "float32",
+    ) -> None:
+        super().__init__(config, tokenizer=tokenizer, precision=precision)
+        self.model = model.eval()
+
     def inspect(
         self,
         text: str,
@@ -239,79 +339,11 @@ class Translator:
         )
         return answer
 
-    def _encode(self, texts: Sequence[str], direction: Direction, *, cut: bool) -> list[Encoded]:
-        prefix = self.tokenizer.token_id(language_tag(direction.target)) if self.config.tags else None
-        return encode_lines(
-            self.tokenizer, texts, prefix=prefix, maximum=self.config.model.max_length, cut=cut
-        )
+    def _generate(self, sources: list[list[int]], config: SearchConfig) -> list[list[Hypothesis]]:
+        return generate(self.model, sources, config)
 
-    def _search(
-        self,
-        sources: list[list[int]],
-        *,
-        beams: int | None,
-        nbest: int,
-        banned_words: Sequence[str] = (),
-        forced_words: Sequence[str] = (),
-        **search: Any,
-    ) -> list[list[Hypothesis]]:
-        options = {"beams": BEAMS, **self.config.generation, "nbest": nbest, **search}
-        options["beams"] = max(options["beams"], nbest)
-        banned = [spelling for word in _listed(banned_words) for spelling in self._spellings(word)]
-        forced = [self._spellings(word)[0] for word in _listed(forced_words)]
-        if banned:  # beside those of the model's own
-            options["banned"] = (*options.get("banned", ()), *banned)
-        if forced:
-            options["forced"] = (*options.get("forced", ()), *forced)
-            # With more beams than tokens, each bank of the search has room (see forced_candidates).
-            options["beams"] = max(options["beams"], sum(map(len, options["forced"])) + 1)
-        groups = options.get("groups", 1)
-        options["beams"] = -(-options["beams"] // groups) * groups
-        if search.get("sample"):
-            for name in ("beams", "groups", "diversity"):
-                options.pop(name, None)
-        if beams is not None:
-            options["beams"] = beams
-        return generate(self.model, sources, validate(SearchConfig, options))
-
-    def _spellings(self, word: str) -> list[tuple[int, ...]]:
-        tokenizer = self.tokenizer
-        return spellings(
-            word,
-            encode=tokenizer.encode_targets if isinstance(tokenizer, MarianTokenizer) else tokenizer.encode,
-            start=self.config.model.special.start,
-            unknown=tokenizer.unk_id,
-        )
-
-    def _translation(self, source: Encoded, hypothesis: Hypothesis) -> Translation:
-        (text,) = self.tokenizer.decode([hypothesis.tokens])
-        return Translation(
-            text=text,
-            score=hypothesis.score,
-            tokens=self.tokenizer.tokens(hypothesis.tokens),
-            source_tokens=self.tokenizer.tokens(source.ids),
-            truncated=source.over,
-            refused=False,
-            align=lambda: self._align(source.ids, hypothesis.tokens),
-        )
-
-    def _nothing(self, source: Encoded, *, refused: bool) -> Translation:
-        return Translation(
-            text="",
-            score=0.0,
-            tokens=[],
-            source_tokens=self.tokenizer.tokens(source.ids),
-            truncated=False,
-            refused=refused,
-            align=list,
-        )
-
-    def _align(self, source: list[int], target: list[int]) -> list[tuple[int, int]]:
-        if not target:
-            return []
-        maps = attention(self.model, source, target_ids=target)
-        tag = {0} if self.config.tags else set()
-        return alignment(maps.cross, ignore={len(source) - 1} | tag)
+    def _cross(self, source: list[int], target: list[int]) -> NDArray[np.float32]:
+        return attention(self.model, source, target_ids=target).cross
 
 
 def _listed(words: Sequence[str]) -> Sequence[str]:

@@ -25,19 +25,25 @@ class Encoded(NamedTuple):
 
 
 def encode_lines(
-    tokenizer: Encoder, texts: Sequence[str], *, prefix: int | None, maximum: int, cut: bool = False
+    tokenizer: Encoder,
+    texts: Sequence[str],
+    *,
+    prefix: int | None,
+    maximum: int,
+    cut: bool = False,
+    ended: bool = True,
 ) -> list[Encoded]:
-    """Each text as `prefix` (a language tag, say), its own ids, and the end of the sequence.
+    """Each text as `prefix` (a language tag, say), its own ids, and, if it is to be `ended`, the end of the sequence.
 
     `maximum` counts all of these. What is longer is flagged, and stays whole unless `cut` asks for its
     beginning alone; the end of the sequence is kept then too.
     """
-    start = [] if prefix is None else [prefix]
-    room = maximum - len(start) - 1
+    start, end = [] if prefix is None else [prefix], [tokenizer.eos_id] if ended else []
+    room = maximum - len(start) - len(end)
     if room < 1:
         raise ValueError(f"a maximum of {maximum} ids leaves no room for text")
     return [
-        Encoded([*start, *(ids[:room] if cut else ids), tokenizer.eos_id], over=len(ids) > room)
+        Encoded([*start, *(ids[:room] if cut else ids), *end], over=len(ids) > room)
         for ids in tokenizer.encode(texts)
     ]
 

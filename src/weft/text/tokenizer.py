@@ -138,13 +138,18 @@ class Tokenizer:
         """What `tokenizer.json` holds."""
         return self._backend.to_str()
 
+    @property
+    def pieces(self) -> list[str]:
+        """Each id's piece, as the vocabulary has it."""
+        return [self._backend.id_to_token(id_) or "" for id_ in range(self.vocab_size)]
+
     @cached_property
     def whole_pieces(self) -> list[bytes] | None:
         """The bytes of each piece where they are characters, which follow each other in a text as they are; else None."""
         decoder = json.loads(self.file)["decoder"]
         if decoder is None or decoder["type"] != "Fuse":
             return None
-        return [(self._backend.id_to_token(id_) or "").encode() for id_ in range(self.vocab_size)]
+        return [piece.encode() for piece in self.pieces]
 
     def encode(self, texts: Sequence[str]) -> list[list[int]]:
         """The ids of each text, in parallel, without special tokens."""

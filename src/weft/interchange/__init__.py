@@ -1,0 +1,1 @@
+"""Forms in which a model runs without weft's own networks."""
