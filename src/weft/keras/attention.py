@@ -1,0 +1,182 @@
+"""Multi-head attention: self or cross, causal or not, with grouped heads; one layer for every model."""
+
+import math
+from typing import Any, NamedTuple
+
+import keras
+from keras import ops
+
+from weft.keras.layers import RMS_EPSILON, Layer, RMSNorm, register
+from weft.keras.positions import Positions
+
+__all__ = ["Cache", "MultiHeadAttention"]
+
+HIDDEN = -6e4  # a score that leaves nothing, in float16 too
+
+
+class Cache(NamedTuple):
+    """One layer's keys and values so far, in space for C tokens, (B, G, C, K): `length` of them hold something."""
+
+    keys: Any
+    values: Any
+    length: Any
+
+
+@register
+class MultiHeadAttention(Layer):
+    """Multi-head attention (Vaswani et al. 2017, section 3.2.2), with grouped keys and values (Ainslie et al. 2023).
+
+    Called as Keras's own layer of this name: `layer(x)` attends to `x` itself, `layer(x, memory)` to a memory.
+    `attention_mask` is True where a query may look, of a shape that broadcasts to (B, T, S) or (B, H, T, S); a query that
+    may see nothing gets zeros.
+    """
+
+    def __init__(
+        self,
+        num_heads: int,
+        key_dim: int,
+        *,
+        width: int | None = None,
+        num_kv_heads: int | None = None,
+        bias: bool = True,
+        query_key_value_bias: bool | None = None,
+        query_key_norm: bool = False,
+        norm_epsilon: float | None = None,
+        dropout: float = 0.0,
+        zero_output: bool = False,
+        **kwargs: Any,
+    ) -> None:
+        own = {name: value for name, value in locals().items() if name not in ("self", "kwargs", "__class__")}
+        super().__init__(own, **kwargs)
+        self.num_heads, self.key_dim = num_heads, key_dim
+        self.groups = num_kv_heads or num_heads
+        biased = bias if query_key_value_bias is None else query_key_value_bias
+        self.query = keras.layers.Dense(num_heads * key_dim, use_bias=biased, name="query")
+        self.key = keras.layers.Dense(self.groups * key_dim, use_bias=biased, name="key")
+        self.value = keras.layers.Dense(self.groups * key_dim, use_bias=biased, name="value")
+        self.query_norm = self.key_norm = None
+        if query_key_norm:
+            epsilon = norm_epsilon or RMS_EPSILON
+            self.query_norm = RMSNorm(epsilon=epsilon, name="query_norm")
+            self.key_norm = RMSNorm(epsilon=epsilon, name="key_norm")
+        self.dropout = keras.layers.Dropout(dropout)
+        self.out: Any = None  # `output` means something else to Keras
+
+    def build(self, query_shape: Any, value_shape: Any = None) -> None:
+        width = self.settings["width"] or query_shape[-1]
+        begin = "zeros" if self.settings["zero_output"] else "glorot_uniform"
+        self.out = keras.layers.Dense(
+            width, use_bias=self.settings["bias"], kernel_initializer=begin, name="output"
+        )
+        self.query.build(query_shape)
+        for layer in (self.key, self.value):
+            layer.build(value_shape or query_shape)
+        self.out.build((*query_shape[:-1], self.num_heads * self.key_dim))
+        for norm in (self.query_norm, self.key_norm):
+            if norm is not None:
+                norm.build((None, None, None, self.key_dim))
+
+    def call(
+        self,
+        query: Any,
+        value: Any = None,
+        *,
+        attention_mask: Any = None,
+        use_causal_mask: bool = False,
+        position: Positions | None = None,
+        bias: Any = None,
+        cache: Cache | None = None,
+        return_attention_scores: bool = False,
+        training: bool | None = None,
+    ) -> Any:
+        """(B, T, D), and with `return_attention_scores` the weights (B, H, T, S) beside it.
+
+        With `cache`, `query` holds the new tokens alone, and the cache with them in it comes beside the output.
+        """
+        begin = 0 if cache is None else cache.length
+        keys, values = self.keys_and_values(query if value is None else value)
+        queries = _normed(self._split(self.query(query), self.num_heads), self.query_norm)
+        if position is not None:
+            queries, keys = position.rotate(queries, begin), position.rotate(keys, begin)
+        if cache is not None:
+            cache = _extend(cache, keys, values)
+            keys, values = cache.keys, cache.values
+        mask = _joined(attention_mask, _causal(queries, keys, begin) if use_causal_mask else None)
+        out, weights = self.attend(queries, keys, values, mask=mask, bias=bias, training=training)
+        found = (out, weights) if return_attention_scores else out
+        return found if cache is None else (out, cache)
+
+    def keys_and_values(self, memory: Any) -> tuple[Any, Any]:
+        """Of what is attended to: (B, G, S, K) each."""
+        keys = _normed(self._split(self.key(memory), self.groups), self.key_norm)
+        return keys, self._split(self.value(memory), self.groups)
+
+    def attend_to(self, query: Any, memory: tuple[Any, Any], *, mask: Any = None) -> Any:
+        """Attention to keys and values that were made before."""
+        queries = _normed(self._split(self.query(query), self.num_heads), self.query_norm)
+        return self.attend(queries, *memory, mask=_joined(mask, None))[0]
+
+    def attend(
+        self,
+        queries: Any,
+        keys: Any,
+        values: Any,
+        *,
+        mask: Any,
+        bias: Any = None,
+        training: bool | None = None,
+    ) -> tuple[Any, Any]:
+        """softmax(q kᵀ / √K + bias) v, and its weights (section 3.2.1)."""
+        shared = self.num_heads // self.groups
+        if shared > 1:
+            keys, values = ops.repeat(keys, shared, axis=1), ops.repeat(values, shared, axis=1)
+        scores = ops.matmul(
+            queries / math.sqrt(self.key_dim), ops.transpose(keys, (0, 1, 3, 2))
+        )  # (B, H, T, S)
+        if bias is not None:
+            scores = scores + ops.cast(bias, scores.dtype)
+        if mask is not None:
+            scores = ops.where(mask, scores, ops.cast(HIDDEN, scores.dtype))
+        # Keras warns of a softmax over a single number, which attention to a single token is.
+        weights = ops.ones_like(scores) if scores.shape[-1] == 1 else ops.softmax(scores, axis=-1)
+        if mask is not None:
+            weights = ops.where(mask, weights, ops.cast(0.0, weights.dtype))
+        mixed = ops.matmul(self.dropout(weights, training=training), values)  # (B, H, T, K)
+        shape = ops.shape(queries)
+        joined = ops.reshape(
+            ops.transpose(mixed, (0, 2, 1, 3)), (shape[0], shape[2], self.num_heads * self.key_dim)
+        )
+        return self.out(joined), weights
+
+    def _split(self, x: Any, heads: int) -> Any:
+        """(B, T, heads·K) to (B, heads, T, K)."""
+        shape = ops.shape(x)
+        return ops.transpose(ops.reshape(x, (shape[0], shape[1], heads, self.key_dim)), (0, 2, 1, 3))
+
+
+def _normed(x: Any, norm: Any) -> Any:
+    return x if norm is None else norm(x)
+
+
+def _causal(queries: Any, keys: Any, begin: Any) -> Any:
+    """(1, 1, T, S): each query may see the keys up to its own place."""
+    places = begin + ops.arange(ops.shape(queries)[2])
+    return (ops.arange(ops.shape(keys)[2])[None, :] <= places[:, None])[None, None]
+
+
+def _joined(mask: Any, other: Any) -> Any:
+    """Both masks, each of two to four axes, as (B, H, T, S)."""
+    if mask is None:
+        return other
+    mask = ops.cast(mask, "bool")
+    mask = mask[:, None] if len(mask.shape) == 3 else mask[None, None] if len(mask.shape) == 2 else mask
+    return mask if other is None else ops.logical_and(mask, other)
+
+
+def _extend(cache: Cache, keys: Any, values: Any) -> Cache:
+    at = (0, 0, cache.length, 0)
+    return Cache(
+        ops.slice_update(cache.keys, at, keys),
+        ops.slice_update(cache.values, at, values),
+        cache.length + ops.shape(keys)[2],
+    )

@@ -1,0 +1,153 @@
+"""Norms, feed-forward layers and embeddings: what a block is made of beside attention."""
+
+import math
+from typing import Any
+
+import keras
+from keras import ops
+
+from weft.config import ModelConfig
+
+__all__ = ["Embedding", "FeedForward", "Layer", "RMSNorm", "embedding_of", "make_norm", "register"]
+
+register = keras.saving.register_keras_serializable(package="weft")
+
+LAYER_EPSILON = 1e-5
+RMS_EPSILON = 1e-6
+
+
+class Layer(keras.layers.Layer):
+    """A layer that is made anew from the arguments it was made of, its `settings`."""
+
+    def __init__(self, settings: dict[str, Any], **keras_own: Any) -> None:
+        super().__init__(**keras_own)
+        self.settings = settings
+        self.supports_masking = True
+
+    def get_config(self) -> dict[str, Any]:
+        return {**super().get_config(), **self.settings}
+
+    def compute_output_shape(self, input_shape: Any, *_: Any, **__: Any) -> Any:
+        return input_shape
+
+
+@register
+class RMSNorm(Layer):
+    """x / √(mean(x²) + ε) over the last axis (Zhang and Sennrich 2019), times a trained scale if there is one."""
+
+    def __init__(self, *, scale: bool = True, epsilon: float = RMS_EPSILON, **kwargs: Any) -> None:
+        super().__init__({"scale": scale, "epsilon": epsilon}, **kwargs)
+        self.scaled, self.epsilon = scale, epsilon
+        self.weight: Any = None
+
+    def build(self, input_shape: Any) -> None:
+        if self.scaled:
+            self.weight = self.add_weight(shape=(input_shape[-1],), initializer="ones", name="weight")
+
+    def call(self, x: Any) -> Any:
+        wide = ops.cast(x, "float32")
+        y = ops.cast(wide * ops.rsqrt(ops.mean(wide * wide, axis=-1, keepdims=True) + self.epsilon), x.dtype)
+        return y if self.weight is None else y * ops.cast(self.weight, x.dtype)
+
+
+def make_norm(norm: str, *, scale: bool, epsilon: float | None, **kwargs: Any) -> Any:
+    """LayerNorm (Ba et al. 2016) or RMSNorm over the last axis."""
+    if norm == "rms":
+        return RMSNorm(scale=scale, epsilon=epsilon or RMS_EPSILON, **kwargs)
+    return keras.layers.LayerNormalization(
+        epsilon=epsilon or LAYER_EPSILON, center=scale, scale=scale, **kwargs
+    )
+
+
+def _relu_squared(x: Any) -> Any:
+    positive = ops.relu(x)
+    return positive * positive
+
+
+ACTIVATIONS = {
+    "relu": ops.relu,
+    "gelu": lambda x: ops.gelu(x, approximate=False),
+    "gelu_tanh": lambda x: ops.gelu(x, approximate=True),
+    "silu": ops.silu,
+    "relu_squared": _relu_squared,
+}
+
+
+@register
+class FeedForward(Layer):
+    """down(f(up(x))) (Vaswani et al. 2017, section 3.3), or gated: down(f(gate(x)) · up(x)) (Shazeer 2020)."""
+
+    def __init__(
+        self,
+        width: int,
+        feed_forward: int,
+        *,
+        activation: str = "relu",
+        gated: bool = False,
+        bias: bool = True,
+        dropout: float = 0.0,
+        zero_output: bool = False,
+        **kwargs: Any,
+    ) -> None:
+        own = {name: value for name, value in locals().items() if name not in ("self", "kwargs", "__class__")}
+        super().__init__(own, **kwargs)
+        self.activation = ACTIVATIONS[activation]
+        self.up = keras.layers.Dense(feed_forward, use_bias=bias, name="up")
+        self.gate = keras.layers.Dense(feed_forward, use_bias=bias, name="gate") if gated else None
+        begin = "zeros" if zero_output else "glorot_uniform"
+        self.down = keras.layers.Dense(width, use_bias=bias, kernel_initializer=begin, name="down")
+        self.dropout = keras.layers.Dropout(dropout)
+
+    def build(self, input_shape: Any) -> None:
+        for layer in (self.up, self.gate):
+            if layer is not None:
+                layer.build(input_shape)
+        self.down.build((*input_shape[:-1], self.settings["feed_forward"]))
+
+    def call(self, x: Any, training: bool | None = None) -> Any:
+        inner = self.up(x)  # (B, T, F)
+        inner = self.activation(inner) if self.gate is None else self.activation(self.gate(x)) * inner
+        return self.down(self.dropout(inner, training=training))
+
+
+@register
+class Embedding(Layer):
+    """One vector for each token, scaled by √D where that is asked for (Vaswani et al. 2017, section 3.4).
+
+    With `mask_zero` the padding, token 0, is masked in all that follows, as Keras's own layer does it.
+    """
+
+    def __init__(
+        self, vocabulary: int, width: int, *, scaled: bool = False, mask_zero: bool = False, **kwargs: Any
+    ) -> None:
+        super().__init__(
+            {"vocabulary": vocabulary, "width": width, "scaled": scaled, "mask_zero": mask_zero}, **kwargs
+        )
+        deviation = keras.initializers.RandomNormal(stddev=width**-0.5)
+        self.tokens = keras.layers.Embedding(
+            vocabulary, width, embeddings_initializer=deviation, name="tokens"
+        )
+        self.scale = math.sqrt(width) if scaled else 1.0
+        self.mask_zero = mask_zero
+
+    def build(self, input_shape: Any) -> None:
+        self.tokens.build(input_shape)
+
+    def compute_mask(self, ids: Any, mask: Any = None) -> Any:
+        return ops.not_equal(ids, 0) if self.mask_zero else mask
+
+    def compute_output_shape(self, input_shape: Any, *_: Any, **__: Any) -> Any:
+        return (*input_shape, self.settings["width"])
+
+    def call(self, ids: Any) -> Any:
+        return self.tokens(ids) * self.scale
+
+    def logits(self, hidden: Any) -> Any:
+        """Scores over the vocabulary by the same vectors."""
+        table = ops.cast(self.tokens.embeddings, hidden.dtype)
+        return ops.matmul(hidden, ops.transpose(table))
+
+
+def embedding_of(config: ModelConfig, **kwargs: Any) -> Embedding:
+    """The embedding that a configuration describes."""
+    return Embedding(config.vocabulary, config.width, scaled=config.scale_embedding, **kwargs)

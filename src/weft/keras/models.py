@@ -1,0 +1,271 @@
+"""The models of `weft.models` in Keras: the same configuration, the same names, the same numbers."""
+
+from typing import Any
+
+import keras
+from keras import ops
+
+from weft.config import ModelConfig
+from weft.errors import UserError
+from weft.keras.attention import Cache
+from weft.keras.layers import ACTIVATIONS, Embedding, embedding_of, make_norm, register
+from weft.keras.stack import decoder_of, encoder_of
+
+__all__ = ["Decoder", "Encoder", "Model", "Seq2Seq", "make_model"]
+
+TOKENS = (Embedding, keras.layers.Embedding)
+
+
+class Model(keras.Model):
+    """A model that is made of a configuration."""
+
+    def __init__(self, config: ModelConfig | dict[str, Any], **kwargs: Any) -> None:
+        super().__init__(**kwargs)
+        self.config = config if isinstance(config, ModelConfig) else ModelConfig.model_validate(config)
+        if problems := obstacles(self.config):
+            raise UserError(f"weft.keras does not have {', '.join(problems)}")
+
+    def get_config(self) -> dict[str, Any]:
+        return {"config": self.config.model_dump(mode="json"), "name": self.name}
+
+    def build(self, input_shape: Any = None) -> None:
+        """Make all weights: their shapes are the configuration's."""
+        states = (None, None, self.config.width)
+        for layer in self.parts():
+            layer.build((None, None) if isinstance(layer, TOKENS) else states)
+        self.built = True
+
+    def parts(self) -> list[Any]:
+        """The layers that the model is made of, each once."""
+        raise NotImplementedError
+
+    def output_layer(self, *, bias: bool, name: str = "output") -> Any:
+        """The projection to the vocabulary, where it is not the embedding's."""
+        return keras.layers.Dense(self.config.vocabulary, use_bias=bias, name=name)
+
+    def new_caches(self, rows: Any, capacity: int) -> list[Cache]:
+        """Empty caches for `capacity` tokens of each of so many rows."""
+        config = self.config
+        shape = (rows, config.kv_heads or config.heads, capacity, config.head_width)
+        return [
+            Cache(
+                ops.zeros(shape, self.compute_dtype),
+                ops.zeros(shape, self.compute_dtype),
+                ops.convert_to_tensor(0, "int32"),
+            )
+            for _ in range(config.decoder_layers)
+        ]
+
+
+def obstacles(config: ModelConfig) -> list[str]:
+    """What of a model the layers here have not."""
+    found = [name for name in ("ngrams", "recurrence", "adaptive") if getattr(config, name) is not None]
+    found += ["pointer"] * config.pointer
+    if config.window is not None and config.decoder_layers:
+        found.append("window in a decoder")
+    if config.rotary_scaling is not None and config.rotary_scaling.kind != "linear":
+        found.append(f"rotary_scaling.kind {config.rotary_scaling.kind}")
+    return found
+
+
+@register
+class Seq2Seq(Model):
+    """The encoder-decoder Transformer (Vaswani et al. 2017).
+
+    Called with {"source": (B, S), "target": (B, T)}, ids whose padding is the configuration's, it gives logits (B, T, V).
+    """
+
+    def __init__(self, config: ModelConfig | dict[str, Any], **kwargs: Any) -> None:
+        super().__init__(config, **kwargs)
+        config = self.config
+        self.source_embedding = embedding_of(config, name="source_embedding")
+        self.target_embedding = (
+            self.source_embedding if config.tie == "three" else embedding_of(config, name="target_embedding")
+        )
+        self.encoder = encoder_of(config, name="encoder")
+        self.decoder = decoder_of(config, cross=True, name="decoder")
+        self.projection = self.output_layer(bias=config.output_bias) if config.tie == "none" else None
+        self.output_bias: Any = None
+        if config.tie != "none" and config.output_bias:
+            self.output_bias = self.add_weight(shape=(config.vocabulary,), initializer="zeros", name="bias")
+
+    def call(self, inputs: dict[str, Any], training: bool | None = None) -> Any:
+        source, target = inputs["source"], inputs["target"]
+        keep = ops.not_equal(source, self.config.special.pad)
+        memory = self.encoder(self.source_embedding(source), mask=keep, training=training)
+        states = self.decoder(self.target_embedding(target), memory, memory_mask=keep, training=training)
+        return self.logits(states)
+
+    def parts(self) -> list[Any]:
+        apart = [] if self.config.tie == "three" else [self.target_embedding]
+        output = [] if self.projection is None else [self.projection]
+        return [self.source_embedding, *apart, self.encoder, self.decoder, *output]
+
+    def encode(self, source: Any) -> tuple[list[tuple[Any, Any]], Any]:
+        """Read the source: each block's keys and values of it, and which of its tokens are real."""
+        keep = ops.not_equal(source, self.config.special.pad)
+        memory = self.encoder(self.source_embedding(source), mask=keep)
+        return [block.cross_attention.keys_and_values(memory) for block in self.decoder.blocks], keep
+
+    def step(
+        self, target: Any, kept: list[tuple[Any, Any]], keep: Any, caches: list[Cache]
+    ) -> tuple[Any, list[Cache]]:
+        """Logits (B, V) after the new tokens (B, T), and the caches with these in them."""
+        states, caches = self.decoder(
+            self.target_embedding(target), memory_mask=keep, caches=caches, kept=kept
+        )
+        return self.logits(states[:, -1]), caches
+
+    def logits(self, states: Any) -> Any:
+        """Scores over the vocabulary."""
+        if self.projection is not None:
+            return self.projection(states)
+        scores = self.target_embedding.logits(states)
+        return scores if self.output_bias is None else scores + ops.cast(self.output_bias, scores.dtype)
+
+
+@register
+class Decoder(Model):
+    """GPT (Radford et al. 2019), Llama (Touvron et al. 2023) and weft's own, by configuration: ids (B, T) to logits."""
+
+    def __init__(self, config: ModelConfig | dict[str, Any], **kwargs: Any) -> None:
+        super().__init__(config, **kwargs)
+        config = self.config
+        self.embedding = embedding_of(config, name="embedding")
+        self.decoder = decoder_of(config, cross=False, name="decoder")
+        self.projection = self.output_layer(bias=config.output_bias) if config.tie == "none" else None
+        self.output_bias: Any = None
+        if config.tie != "none" and config.output_bias:
+            self.output_bias = self.add_weight(shape=(config.vocabulary,), initializer="zeros", name="bias")
+
+    def call(self, ids: Any, training: bool | None = None) -> Any:
+        return self.logits(self.decoder(self.embedding(ids), training=training))
+
+    def parts(self) -> list[Any]:
+        return [self.embedding, self.decoder, *([] if self.projection is None else [self.projection])]
+
+    def step(self, ids: Any, caches: list[Cache]) -> tuple[Any, list[Cache]]:
+        """Logits (B, V) after the new tokens (B, T), and the caches with these in them."""
+        states, caches = self.decoder(self.embedding(ids), caches=caches)
+        return self.logits(states[:, -1]), caches
+
+    def logits(self, states: Any) -> Any:
+        """Scores over the vocabulary."""
+        if self.projection is not None:
+            return self.projection(states)
+        scores = self.embedding.logits(states)
+        return scores if self.output_bias is None else scores + ops.cast(self.output_bias, scores.dtype)
+
+
+@register
+class Encoder(Model):
+    """BERT (Devlin et al. 2019), RoBERTa (Liu et al. 2019) and weft's own, by configuration.
+
+    Ids (B, T), or {"ids": …, "segments": …}, whose padding is the configuration's, to hidden states (B, T, D); the heads
+    are methods of what comes out.
+    """
+
+    def __init__(
+        self,
+        config: ModelConfig | dict[str, Any],
+        *,
+        heads: tuple[str, ...] = (),
+        labels: int = 0,
+        pooling: str = "first",
+        **kwargs: Any,
+    ) -> None:
+        super().__init__(config, **kwargs)
+        config = self.config
+        self.head_names, self.labels, self.pooling = tuple(heads), labels, pooling
+        self.embedding = embedding_of(config, name="embedding")
+        self.segments = (
+            keras.layers.Embedding(config.segments, config.width, name="segments")
+            if config.segments
+            else None
+        )
+        self.encoder = encoder_of(config, name="encoder")
+        self.heads = {name: self._head(name) for name in self.head_names}
+
+    def get_config(self) -> dict[str, Any]:
+        own = {"heads": list(self.head_names), "labels": self.labels, "pooling": self.pooling}
+        return super().get_config() | own
+
+    def call(self, inputs: Any, training: bool | None = None) -> Any:
+        ids, segments = (
+            (inputs["ids"], inputs.get("segments")) if isinstance(inputs, dict) else (inputs, None)
+        )
+        x = self.embedding(ids)
+        if self.segments is not None:
+            x = x + self.segments(ops.zeros_like(ids) if segments is None else segments)
+        return self.encoder(x, mask=ops.not_equal(ids, self.config.special.pad), training=training)
+
+    def parts(self) -> list[Any]:
+        segments = [] if self.segments is None else [self.segments]
+        return [self.embedding, *segments, self.encoder, *self.heads.values()]
+
+    def pooled(self, states: Any, ids: Any) -> Any:
+        """One vector for each row, (B, D), through the pooler where there is one."""
+        if self.pooling == "first":
+            vector = states[:, 0]
+        else:
+            real = ops.cast(ops.not_equal(ids, self.config.special.pad), states.dtype)[..., None]
+            vector = ops.sum(states * real, axis=1) / ops.maximum(ops.sum(real, axis=1), 1)
+        return self.heads["pooler"](vector) if "pooler" in self.heads else vector
+
+    def masked_logits(self, states: Any) -> Any:
+        """What each token was, over the vocabulary."""
+        head = self.heads["masked"]
+        transformed = head(states)
+        if head.projection is not None:
+            return head.projection(transformed)
+        scores = self.embedding.logits(transformed)
+        return scores if head.output_bias is None else scores + ops.cast(head.output_bias, scores.dtype)
+
+    def _head(self, name: str) -> Any:
+        config = self.config
+        if name == "masked":
+            return MaskedHead(config.model_dump(mode="json"), name="masked")
+        if name == "pooler":
+            return keras.layers.Dense(config.width, activation="tanh", use_bias=config.bias, name="pooler")
+        return keras.layers.Dense(2 if name in ("next", "answer") else self.labels, name=name)
+
+
+@register
+class MaskedHead(keras.layers.Layer):
+    """norm(f(dense(x))), before the vocabulary (Devlin et al. 2019, section 3.1)."""
+
+    def __init__(self, config: dict[str, Any], **kwargs: Any) -> None:
+        super().__init__(**kwargs)
+        self.own = config
+        self.supports_masking = True
+        read = ModelConfig.model_validate(config)
+        self.activation = ACTIVATIONS[read.activation]
+        self.dense = keras.layers.Dense(read.width, use_bias=read.bias, name="dense")
+        self.norm = make_norm(read.norm, scale=read.norm_scale, epsilon=read.norm_epsilon, name="norm")
+        self.projection = None
+        self.output_bias: Any = None
+        if read.tie == "none":
+            self.projection = keras.layers.Dense(read.vocabulary, use_bias=read.output_bias, name="output")
+        elif read.output_bias:
+            self.output_bias = self.add_weight(shape=(read.vocabulary,), initializer="zeros", name="bias")
+
+    def get_config(self) -> dict[str, Any]:
+        return {**super().get_config(), "config": self.own}
+
+    def build(self, input_shape: Any) -> None:
+        for layer in (self.dense, self.norm, self.projection):
+            if layer is not None:
+                layer.build(input_shape)
+
+    def call(self, states: Any) -> Any:
+        return self.norm(self.activation(self.dense(states)))
+
+
+def make_model(config: ModelConfig, **heads: Any) -> Model:
+    """The model of a configuration, built: all its weights are there."""
+    kinds: dict[str, Any] = {"seq2seq": Seq2Seq, "decoder": Decoder, "encoder": Encoder}
+    if config.architecture not in kinds:
+        raise UserError(f"weft.keras does not have the architecture {config.architecture}")
+    model: Model = kinds[config.architecture](config, **heads)
+    model.build()
+    return model

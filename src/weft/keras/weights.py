@@ -1,0 +1,199 @@
+"""Folders of weft's in Keras: each variable under the name that PyTorch's model has for it."""
+
+import json
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+from safetensors import SafetensorError, safe_open
+from safetensors.numpy import save
+
+from weft.config import FOLDERS, FolderConfig, ReaderConfig
+from weft.errors import UserError, suggest
+from weft.families.huggingface import read_json
+from weft.keras.attention import MultiHeadAttention
+from weft.keras.layers import Embedding, FeedForward, RMSNorm
+from weft.keras.models import Decoder, Encoder, MaskedHead, Model, Seq2Seq, make_model
+from weft.keras.positions import Positions
+from weft.keras.stack import Block, Stack
+from weft.runs.folder import verify, write_folder
+
+__all__ = ["load", "save_model", "variables"]
+
+MODEL, CONFIG = "model.safetensors", "config.json"
+ALIASES = "aliases"  # in a file's metadata: further names of one tensor
+
+
+class Named(NamedTuple):
+    """A variable, PyTorch's name for it, and whether it lies there the other way round, (out, in)."""
+
+    name: str
+    variable: Any
+    turned: bool
+
+
+def variables(model: Model) -> list[Named]:
+    """All variables of a model, each once or more: tied weights have several names."""
+    return list(_of_model(model))
+
+
+def load(folder: str | Path) -> Model:
+    """The model in a folder of weft's, ready to be called, trained on, or saved.
+
+    Raises UserError where the folder is damaged or its model is one that the layers here cannot be.
+    """
+    path = Path(folder)
+    verify(path)
+    config = read_folder_config(path)
+    heads: dict[str, Any] = {}
+    if isinstance(config, ReaderConfig):
+        heads = {"heads": tuple(config.heads), "labels": config.outputs, "pooling": config.pooling}
+    model = make_model(config.model, **heads)
+    fill(model, _read(path / MODEL))
+    return model
+
+
+def save_model(model: Model, folder: str | Path, *, like: str | Path) -> None:
+    """Write a model as a folder that PyTorch's side loads, with the tokenizer and the description of the folder `like`."""
+    source = Path(like)
+    config = read_folder_config(source)
+    if config.model != model.config:
+        raise UserError(f"{source}: the model in it has another shape than the one to be saved")
+    own: dict[str, NDArray[Any]] = {}
+    aliases: dict[str, str] = {}
+    first: dict[int, str] = {}
+    for name, variable, turned in variables(model):
+        if id(variable) in first:
+            aliases[name] = first[id(variable)]
+            continue
+        first[id(variable)] = name
+        value = np.asarray(variable.numpy(), np.float32)
+        own[name] = np.ascontiguousarray(value.T if turned else value)
+    names = ("tokenizer*.json", "*.spm", "vocab.json", CONFIG)
+    files: dict[str, Any] = {path.name: path.read_bytes() for name in names for path in source.glob(name)}
+    files[MODEL] = save(own, metadata={ALIASES: json.dumps(aliases)} if aliases else None)
+    write_folder(Path(folder), kind=config.task, files=files)
+
+
+def fill(model: Model, weights: dict[str, NDArray[Any]]) -> None:
+    """Give a model its weights, by PyTorch's names; a UserError where one is missing, unknown or misshapen."""
+    named = variables(model)
+    expected = {each.name for each in named}
+    missing, unknown = sorted(expected - set(weights)), sorted(set(weights) - expected)
+    if missing:
+        raise UserError(f"no tensor {missing[0]!r}{suggest(missing[0], unknown)}")
+    if unknown:
+        raise UserError(f"tensor {unknown[0]!r} that the model does not have{suggest(unknown[0], expected)}")
+    for name, variable, turned in named:
+        value = weights[name].T if turned else weights[name]
+        if tuple(value.shape) != tuple(variable.shape):
+            raise UserError(f"{name}: shape {list(value.shape)} where the model has {list(variable.shape)}")
+        variable.assign(value)
+
+
+def read_folder_config(folder: Path) -> FolderConfig:
+    """What the model in a folder is."""
+    described = read_json(folder / CONFIG)
+    if described.get("task") not in FOLDERS:
+        raise UserError(
+            f"{folder / CONFIG}: a model for {described.get('task')!r}, which this weft does not know"
+        )
+    return FOLDERS[described["task"]].model_validate_json(json.dumps(described))
+
+
+def _read(path: Path) -> dict[str, NDArray[Any]]:
+    try:
+        with safe_open(path, framework="np") as opened:
+            own = {name: opened.get_tensor(name) for name in opened.keys()}  # noqa: SIM118
+            aliases = json.loads((opened.metadata() or {}).get(ALIASES, "{}"))
+    except (OSError, SafetensorError, ValueError) as error:
+        raise UserError(f"{path}: cannot be read: {error}") from error
+    return own | {alias: own[name] for alias, name in aliases.items()}
+
+
+def _of_model(model: Model) -> Iterator[Named]:
+    if isinstance(model, Encoder):
+        yield from _of(model.embedding, "embedding")
+        if model.segments is not None:
+            yield Named("segments.weight", model.segments.embeddings, False)
+        yield from _of(model.encoder, "encoder")
+        for name, head in model.heads.items():
+            yield from _of_head(model, name, head)
+        return
+    if isinstance(model, Seq2Seq):
+        yield from _of(model.source_embedding, "source_embedding")
+        yield from _of(model.target_embedding, "target_embedding")
+        yield from _of(model.encoder, "encoder")
+        output = model.target_embedding
+    else:
+        assert isinstance(model, Decoder)
+        yield from _of(model.embedding, "embedding")
+        output = model.embedding
+    yield from _of(model.decoder, "decoder")
+    if model.projection is not None:
+        yield from _of(model.projection, "output")
+    else:
+        yield Named("output.weight", output.tokens.embeddings, False)
+        if model.output_bias is not None:
+            yield Named("output.bias", model.output_bias, False)
+
+
+def _of_head(model: Encoder, name: str, head: Any) -> Iterator[Named]:
+    prefix = f"heads.{name}"
+    if isinstance(head, MaskedHead):
+        yield from _of(head.dense, f"{prefix}.dense")
+        yield from _of(head.norm, f"{prefix}.norm")
+        if head.projection is not None:
+            yield from _of(head.projection, f"{prefix}.output")
+            return
+        yield Named(f"{prefix}.output.weight", model.embedding.tokens.embeddings, False)
+        if head.output_bias is not None:
+            yield Named(f"{prefix}.output.bias", head.output_bias, False)
+    else:
+        yield from _of(head, f"{prefix}.dense" if name == "pooler" else f"{prefix}.output")
+
+
+def _of(layer: Any, prefix: str) -> Iterator[Named]:
+    """The variables of a layer, by the names of its counterpart's."""
+    match layer:
+        case Embedding():
+            yield Named(f"{prefix}.tokens.weight", layer.tokens.embeddings, False)
+        case RMSNorm():
+            if layer.weight is not None:
+                yield Named(f"{prefix}.weight", layer.weight, False)
+        case Positions():
+            if getattr(layer, "built", False) and layer.trainable_weights:
+                yield Named(f"{prefix}.table.weight", layer.table, False)
+        case MultiHeadAttention():
+            for name in ("query", "key", "value", "query_norm", "key_norm"):
+                if (part := getattr(layer, name)) is not None:
+                    yield from _of(part, f"{prefix}.{name}")
+            yield from _of(layer.out, f"{prefix}.output")
+        case FeedForward():
+            for name in ("up", "gate", "down"):
+                if (part := getattr(layer, name)) is not None:
+                    yield from _of(part, f"{prefix}.{name}")
+        case Block():
+            yield from _of(layer.attention, f"{prefix}.attention")
+            if layer.cross_attention is not None:
+                yield from _of(layer.cross_attention, f"{prefix}.cross")
+            yield from _of(layer.feed_forward, f"{prefix}.feed_forward")
+            for name, norm in layer.norms.items():
+                yield from _of(norm, f"{prefix}.{name}_residual.{'before' if layer.norm_first else 'after'}")
+        case Stack():
+            yield from _of(layer.position, f"{prefix}.position")
+            for number, block in enumerate(layer.blocks):
+                yield from _of(block, f"{prefix}.blocks.{number}")
+            for name in ("embedding_norm", "norm"):
+                if (part := getattr(layer, name)) is not None:
+                    yield from _of(part, f"{prefix}.{name}")
+        case _ if hasattr(layer, "kernel"):
+            yield Named(f"{prefix}.weight", layer.kernel, True)
+            if layer.bias is not None:
+                yield Named(f"{prefix}.bias", layer.bias, False)
+        case _:  # LayerNormalization
+            for name, variable in (("weight", layer.gamma), ("bias", layer.beta)):
+                if variable is not None:
+                    yield Named(f"{prefix}.{name}", variable, False)

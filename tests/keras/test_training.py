@@ -1,0 +1,222 @@
+"""Keras trains as PyTorch does: the same losses from the same start, and folders that go both ways."""
+
+import os
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+
+from weft import api
+from weft.config import ModelConfig, TranslatorConfig
+from weft.errors import UserError
+from weft.generate import SearchConfig, generate
+from weft.models.seq2seq import Seq2Seq
+from weft.nn.loss import vocabulary_loss
+from weft.runs.folder import write_folder
+from weft.runs.tensors import MODEL, save_tensors
+from weft.text.training import train_tokenizer
+
+keras_itself = pytest.importorskip("tensorflow")
+os.environ.setdefault("KERAS_BACKEND", "tensorflow")
+tensorflow = pytest.importorskip("tensorflow")
+keras = pytest.importorskip("weft.keras")
+from weft.keras.weights import fill  # noqa: E402
+
+SHAPE: dict[str, Any] = {
+    "vocabulary": 40,
+    "width": 32,
+    "heads": 4,
+    "feed_forward": 64,
+    "encoder_layers": 2,
+    "decoder_layers": 2,
+    "max_length": 64,
+}
+
+
+def make(**fields: Any) -> Seq2Seq:
+    torch.manual_seed(0)
+    return Seq2Seq(ModelConfig.model_validate(SHAPE | fields)).eval()
+
+
+def twin(model: Seq2Seq) -> Any:
+    other = keras.make_model(model.config)
+    fill(other, {name: tensor.numpy() for name, tensor in model.state_dict().items()})
+    return other
+
+
+def pairs(count: int) -> tuple[list[list[int]], list[list[int]]]:
+    """Sources, and their copies as targets."""
+    draw = np.random.default_rng(0)
+    texts = [draw.integers(4, 40, size=draw.integers(2, 9)).tolist() for _ in range(count)]
+    return [[*text, 2] for text in texts], texts
+
+
+@pytest.mark.parametrize(
+    "fields", [{}, {"norm": "rms", "position": "rotary", "query_key_norm": True}], ids=str
+)
+def test_fifty_steps_of_adamw_give_the_same_losses(fields: dict[str, Any]) -> None:
+    model = make(**fields)
+    other = twin(model)
+    sources, targets = pairs(200)
+    data = keras.pair_batches(sources, targets, special=model.config.special, batch_tokens=256)
+    loss = keras.CrossEntropy(smoothing=0.1)
+    other.compile(
+        keras_itself.optimizers.AdamW(1e-3, weight_decay=0.01, epsilon=1e-8), loss=loss, jit_compile=False
+    )
+    optimizer = torch.optim.AdamW(model.parameters(), 1e-3, weight_decay=0.01)
+    ours, theirs = [], []
+    for inputs, labels in data.take(50):
+        source, target, wanted = (
+            torch.from_numpy(each.numpy()).long() for each in (inputs["source"], inputs["target"], labels)
+        )
+        hidden = model(source, target, source_keep=source != 0)
+        real = wanted != 0
+        found = vocabulary_loss(
+            hidden[real], wanted[real], weight=model.output.weight, bias=model.output.bias, smoothing=0.1
+        )
+        mean = found.total / found.count
+        optimizer.zero_grad()
+        mean.backward()
+        optimizer.step()
+        ours.append(float(mean.detach()))
+        theirs.append(float(other.train_on_batch(inputs, labels)))
+    assert ours[-1] < ours[0] - 0.3
+    np.testing.assert_allclose(theirs, ours, rtol=1e-4)
+
+
+@pytest.mark.parametrize("beams", [1, 4])
+def test_search_finds_the_same_tokens(beams: int) -> None:
+    model = make(position="rotary", norm="rms")
+    for parameter in model.parameters():
+        parameter.data += torch.randn_like(parameter) * 0.3
+    sources, _ = pairs(20)
+    search: dict[str, Any] = {"beams": beams, "max_length": 14, "length_penalty": 0.8}
+    translator = keras.Translator(twin(model))
+    for early in (True, False):
+        expected = generate(model, sources, SearchConfig(**search, early_stopping=early))
+        found = translator.generate(sources, **search, early_stopping=early)
+        assert [each.tokens for each in found] == [each[0].tokens for each in expected]
+        assert [each.score for each in found] == pytest.approx([each[0].score for each in expected], rel=1e-4)
+
+
+def test_samples_follow_the_distribution() -> None:
+    model = make()
+    translator = keras.Translator(twin(model))
+    source = [5, 6, 7, 2]
+    with torch.inference_mode():
+        hidden = model(torch.tensor([source]), torch.tensor([[1]]))
+        expected = model.logits(hidden)[0, 0].softmax(-1).numpy()
+    drawn = translator.sample([source] * 4000, max_length=1, seed=3)
+    counts = np.bincount([each.tokens[0] if each.tokens else 2 for each in drawn], minlength=40) / 4000
+    assert np.abs(counts - expected).max() < 5 * np.sqrt(expected.max() / 4000)
+    assert drawn == translator.sample([source] * 4000, max_length=1, seed=3)
+    narrow = translator.sample([source] * 200, max_length=1, top_k=2, seed=4)
+    assert {each.tokens[0] if each.tokens else 2 for each in narrow} <= set(
+        np.argsort(expected)[-2:].tolist()
+    )
+
+
+@pytest.fixture
+def run(tmp_path: Path) -> Path:
+    """A translator's folder, its weights random."""
+    tokenizer = train_tokenizer(["ein Hund läuft", "a dog runs"], kind="bpe", size=40)
+    model = make(vocabulary=tokenizer.vocab_size)
+    aside = tmp_path / "tokenizer"
+    aside.mkdir()
+    tokenizer.save(aside)
+    described = TranslatorConfig(directions=(("de", "en"),), tags=False, model=model.config)
+    files: dict[str, Any] = {path.name: path.read_bytes() for path in aside.iterdir()}
+    files["config.json"] = described.model_dump_json().encode()
+    files[MODEL] = lambda path: save_tensors(path, tensors=dict(model.state_dict()))
+    write_folder(tmp_path / "run", kind="translate", files=files)
+    return tmp_path / "run"
+
+
+def test_a_folder_goes_there_and_back_bit_by_bit(run: Path, tmp_path: Path) -> None:
+    model = keras.load(run)
+    keras.save(model, tmp_path / "back", like=run)
+    before, after = (api.load(each, precision="float32") for each in (run, tmp_path / "back"))
+    ours, theirs = before.model.state_dict(), after.model.state_dict()
+    assert ours.keys() == theirs.keys()
+    assert all(torch.equal(ours[name], theirs[name]) for name in ours)
+    assert before.translate("ein Hund").text == after.translate("ein Hund").text
+
+
+def test_fit_goes_on_with_a_folder(run: Path, tmp_path: Path) -> None:
+    model = keras.load(run)
+    size = model.config.vocabulary
+    draw = np.random.default_rng(0)
+    targets = [draw.integers(4, size, size=5).tolist() for _ in range(64)]
+    data = keras.pair_batches(
+        [[*each, 2] for each in targets], targets, special=model.config.special, batch_tokens=512
+    )
+    schedule = keras.InverseSquareRoot(3e-3, warmup=10)
+    model.compile(keras_itself.optimizers.AdamW(schedule), loss=keras.CrossEntropy(), jit_compile=False)
+    history = model.fit(data, steps_per_epoch=15, epochs=2, shuffle=False, verbose=0)
+    assert history.history["loss"][1] < history.history["loss"][0]
+    keras.save(model, tmp_path / "on", like=run)
+    other = api.load(tmp_path / "on", precision="float32").model
+    source, target = torch.tensor([[*targets[0], 2]]), torch.tensor([[1, *targets[0]]])
+    with torch.inference_mode():
+        expected = other.logits(other(source, target)).numpy()
+    found = model({"source": source.numpy(), "target": target.numpy()})
+    np.testing.assert_allclose(np.asarray(found), expected, atol=1e-4, rtol=1e-4)
+
+
+def test_layers_as_keras_users_build_them() -> None:
+    """An encoder-decoder of layers, compiled and fitted; saved and made anew by its configuration."""
+    ids = keras_itself.Input((None,), dtype="int32")
+    x = keras.Embedding(50, 32, mask_zero=True)(ids)
+    x = keras.TransformerEncoder(
+        2, num_heads=4, key_dim=8, feed_forward=64, dropout=0.1, position=keras.PositionalEncoding(32)
+    )(x)
+    x = keras_itself.layers.GlobalAveragePooling1D()(x)
+    model = keras_itself.Model(ids, keras_itself.layers.Dense(2, activation="softmax")(x))
+    draw = np.random.default_rng(0)
+    texts = draw.integers(1, 50, size=(64, 12)).astype("int32")
+    texts[:, 8:] = 0
+    labels = (texts[:, 0] > 25).astype("int32")
+    adam = keras_itself.optimizers.Adam(3e-3)
+    model.compile(adam, loss="sparse_categorical_crossentropy", metrics=["accuracy"], jit_compile=False)
+    history = model.fit(texts, labels, epochs=12, verbose=0)
+    assert history.history["loss"][-1] < 0.7 * history.history["loss"][0]
+    again = keras_itself.Model.from_config(model.get_config())
+    again.set_weights(model.get_weights())
+    np.testing.assert_allclose(again.predict(texts, verbose=0), model.predict(texts, verbose=0), atol=1e-6)
+    shorter = model.predict(texts[:, :8], verbose=0)  # padding changes nothing
+    np.testing.assert_allclose(shorter, model.predict(texts, verbose=0), atol=1e-5)
+
+
+def test_attention_on_three_words_can_be_looked_at() -> None:
+    layer = keras.MultiHeadAttention(num_heads=2, key_dim=8)
+    words = np.random.default_rng(0).normal(size=(1, 3, 16)).astype("float32")
+    out, weights = layer(words, use_causal_mask=True, return_attention_scores=True)
+    assert out.shape == (1, 3, 16)
+    weights = np.asarray(weights)
+    assert weights.shape == (1, 2, 3, 3)
+    np.testing.assert_allclose(weights.sum(-1), 1, atol=1e-6)
+    assert np.triu(weights[0, 0], 1).max() == 0
+
+
+def test_in_bfloat16_the_numbers_are_near() -> None:
+    model = make()
+    exact = twin(model)
+    before = keras_itself.config.dtype_policy()
+    keras_itself.config.set_dtype_policy("mixed_bfloat16")
+    try:
+        half = twin(model)
+    finally:
+        keras_itself.config.set_dtype_policy(before)
+    inputs = {"source": np.array([[5, 6, 7, 2]]), "target": np.array([[1, 5, 6]])}
+    expected, found = np.asarray(exact(inputs)), np.asarray(half(inputs)).astype("float32")
+    assert np.linalg.norm(found - expected) < 0.05 * np.linalg.norm(expected)
+
+
+@pytest.mark.parametrize(
+    ("fields", "named"), [({"pointer": True}, "pointer"), ({"ngrams": {}}, "ngrams")], ids=str
+)
+def test_what_there_is_no_layer_for_is_refused(fields: dict[str, Any], named: str) -> None:
+    with pytest.raises(UserError, match=f"does not have {named}"):
+        keras.make_model(ModelConfig.model_validate(SHAPE | fields))
