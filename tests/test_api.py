@@ -146,7 +146,6 @@ def test_a_model_without_a_tokenizer_is_not_imported(tmp_path: Path) -> None:
     weights = {name: value.numpy() for name, value in Seq2Seq(config).state_dict().items()}
     export_folder(
         tmp_path / "bare",
-        layout="huggingface",
         config=TranslatorConfig(directions=(("en", "de"),), tags=False, model=config),
         weights=weights,
         tokenizer={},

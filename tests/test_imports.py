@@ -21,7 +21,7 @@ config → families → runs → models → generate → tasks → training → 
 config → nn → models
 config → overrides → saved
 text, models, runs → saved → exchange → tasks → pipelines → api
-text, families, generate → interchange → exchange
+text, families, overrides, generate → interchange → exchange
 config, families → recipes → tasks
 corpus → cli
 text, data → tasks

@@ -13,8 +13,8 @@ from weft.families import export_folder, import_folder
 from weft.families.reader_tokenizer import READER_FILES
 from weft.families.tokenizer_files import SENTENCEPIECE_FILES
 from weft.interchange.ctranslate2_export import export_ctranslate2
-from weft.interchange.ctranslate2_import import DESCRIPTION, import_ctranslate2, is_ctranslate2
-from weft.runs.folder import write_folder
+from weft.interchange.ctranslate2_import import DESCRIPTION, TOKENIZER, import_ctranslate2, is_ctranslate2
+from weft.runs.folder import verify, write_folder
 from weft.runs.manifest import MANIFEST
 from weft.runs.tensors import MODEL, save_tensors
 from weft.saved import CONFIG, Saved, load_saved, read_config, tokenizer_class
@@ -24,12 +24,12 @@ __all__ = ["LAYOUTS", "describe", "export_model", "import_model", "load_any"]
 LAYOUTS = ("huggingface", "ctranslate2")
 """What weft exports to."""
 
-TOKENIZER = "tokenizer.json"
-
 
 def import_model(folder: str | Path, *, out: str | Path) -> None:
     """Turn a folder of Hugging Face's or CTranslate2's into a weft model."""
     if is_ctranslate2(Path(folder)):
+        if (Path(folder) / MANIFEST).is_file():
+            verify(Path(folder))
         imported = import_ctranslate2(Path(folder))
     elif (Path(folder) / MANIFEST).is_file():
         raise UserError(f"{folder}: a folder of weft's already: use it as it is")

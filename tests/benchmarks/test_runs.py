@@ -27,6 +27,7 @@ from benchmarks.multi30k import read_lines, write_made_up
 from benchmarks.report import Options
 
 import weft
+from weft.nn.precision import fast_dtype
 
 TINY = Shape(120, width=16, feed_forward=32, heads=2, encoder_layers=1, decoder_layers=1)
 TINY_BERT = huggingface_encoder.Shape(120, width=16, feed_forward=32, heads=2, encoder_layers=1)
@@ -83,6 +84,7 @@ def test_writing(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     assert [row.what for row in rows] == [
         "training, 1 core",
         "one stream, float32, 1 core",
+        *(["one stream, bfloat16, 1 core"] if fast_dtype("cpu") == torch.bfloat16 else []),
         "evaluation with a memory, 1 core",
     ]
     assert all(row.weft > 0 and row.peer_value > 0 for row in rows)

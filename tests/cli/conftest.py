@@ -136,6 +136,7 @@ def calls(monkeypatch: pytest.MonkeyPatch) -> list[SimpleNamespace]:
     )
     monkeypatch.setitem(sys.modules, "weft.api", api)
     monkeypatch.setattr("weft.saved.read_config", lambda _: Translator.config)
+    monkeypatch.setattr("weft.exchange.describe", lambda _: Translator.config)
     return kept
 
 

@@ -93,7 +93,13 @@ def test_import_and_export(weft: Callable[..., Any], calls: list[SimpleNamespace
     )
     assert [vars(call) for call in calls] == [
         {"name": "import_model", "arguments": (Path("marian"),), "out": Path("run")},
-        {"name": "export_model", "arguments": (Path("run"),), "to": "huggingface", "out": Path("there")},
+        {
+            "name": "export_model",
+            "arguments": (Path("run"),),
+            "to": "huggingface",
+            "out": Path("there"),
+            "quantization": None,
+        },
     ]
 
 

@@ -60,7 +60,7 @@ def weights_of(config: ReaderConfig) -> dict[str, Any]:
 
 
 def export(folder: Path, config: ReaderConfig) -> Path:
-    export_folder(folder, layout="huggingface", config=config, weights=weights_of(config), tokenizer={})
+    export_folder(folder, config=config, weights=weights_of(config), tokenizer={})
     return folder
 
 
@@ -299,9 +299,7 @@ def test_how_sentence_transformers_makes_vectors(
     assert (imported.config.pooling, imported.config.normalise) == (pooling, normalise)
     assert imported.config.length == length
     config, weights, tokenizer = imported
-    export_folder(
-        tmp_path / "back", layout="huggingface", config=config, weights=weights, tokenizer=tokenizer
-    )
+    export_folder(tmp_path / "back", config=config, weights=weights, tokenizer=tokenizer)
     assert import_folder(tmp_path / "back").config == config
 
 

@@ -85,7 +85,7 @@ def model_folder(folder: Path, config: ModelConfig, *, family: str = "weft", **f
     described = GeneratorConfig(model=config, family=family, **fields)
     torch.manual_seed(0)
     weights = {name: value.numpy() for name, value in make_model(described).state_dict().items()}
-    export_folder(folder, layout="huggingface", config=described, weights=weights, tokenizer={})
+    export_folder(folder, config=described, weights=weights, tokenizer={})
     return folder
 
 

@@ -69,7 +69,7 @@ def weights_of(config: GeneratorConfig) -> dict[str, Any]:
 
 
 def export(folder: Path, config: GeneratorConfig) -> Path:
-    export_folder(folder, layout="huggingface", config=config, weights=weights_of(config), tokenizer={})
+    export_folder(folder, config=config, weights=weights_of(config), tokenizer={})
     return folder
 
 

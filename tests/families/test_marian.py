@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 
 from weft.config import ModelConfig, TranslatorConfig
 from weft.errors import UserError
+from weft.exchange import export_model
 from weft.families import export_folder, import_folder, marian
 from weft.families.huggingface import encode_weights, read_weights
 from weft.generate import SearchConfig
@@ -47,7 +48,6 @@ def described(config: ModelConfig, **generation: Any) -> TranslatorConfig:
 def export(folder: Path, config: ModelConfig = CONFIG, **generation: Any) -> Path:
     export_folder(
         folder,
-        layout="huggingface",
         config=described(config, **generation),
         weights=weights_of(config),
         tokenizer={},
@@ -316,9 +316,7 @@ def test_export_knows_every_field_of_a_model() -> None:
 
 def test_unknown_layouts(tmp_path: Path) -> None:
     with pytest.raises(UserError, match=r'no layout "hugingface" \(did you mean "huggingface"\?\)'):
-        export_folder(
-            tmp_path / "out", layout="hugingface", config=described(CONFIG), weights={}, tokenizer={}
-        )
+        export_model(tmp_path, out=tmp_path / "out", to="hugingface")
 
 
 KEYS = [field.theirs for field in marian._FIELDS] + ["pad_token_id", "eos_token_id", "tie_word_embeddings"]

@@ -14,6 +14,7 @@ from weft.config import EncoderConfig, FolderConfig, GeneratorConfig, ModelConfi
 from weft.errors import UserError
 from weft.exchange import export_model, import_model
 from weft.generate import SearchConfig, generate
+from weft.interchange import ctranslate2_import
 from weft.interchange.ctranslate2_engine import CTranslate2
 from weft.interchange.ctranslate2_export import export_ctranslate2
 from weft.interchange.ctranslate2_layout import to_variables, to_weights
@@ -64,7 +65,7 @@ DECODERS = SHARED | {
     "head norms": {"query_key_norm": True, "position": "rotary", "norm": "rms"},
     "head norms, grouped": {"query_key_norm": True, "position": "rotary", "norm": "rms", "kv_heads": 2},
 }
-ENCODERS = {name: fields for name, fields in SHARED.items() if name != "grouped" and name != "one key"} | {
+ENCODERS = SHARED | {
     "segments": {"segments": 2, "scale_embedding": False, "position": "learned", "norm_place": "after"},
     "head norms": {"query_key_norm": True, "position": "rotary"},
 }
@@ -111,9 +112,7 @@ def sources(count: int) -> list[list[int]]:
 def test_encoder_decoders_write_the_same(name: str, tmp_path: Path) -> None:
     model = make(Seq2Seq, SEQ2SEQ, SHARED[name])
     folder = write(translator_config(model.config), model, tmp_path / "model")
-    engine = CTranslate2(
-        folder, pieces=pieces(), special=model.config.special, precision="float32", threads=1
-    )
+    engine = CTranslate2(folder, pieces=pieces(), model=model.config, precision="float32", threads=1)
     read = sources(12)
     for beams in (1, 4):
         config = SearchConfig(
@@ -255,7 +254,7 @@ def test_int8_is_nearly_the_same(run: Path, tmp_path: Path) -> None:
 def test_settings_that_its_search_has_not_are_refused(run: Path, tmp_path: Path) -> None:
     export_model(run, to="ctranslate2", out=tmp_path / "there")
     translator = api.load(tmp_path / "there")
-    for options in ({"groups": 2, "diversity": 1.0}, {"forced_words": ["dog"]}, {"early_stopping": False}):
+    for options in ({"groups": 2, "diversity": 1.0}, {"forced_words": ["dog"]}, {"sample": True}):
         with pytest.raises(UserError, match="CTranslate2's search does not know"):
             translator.translate("ein Hund", **options)
     with pytest.raises(UserError, match="no precision"):
@@ -299,3 +298,81 @@ def test_folders_that_are_damaged_or_of_another_kind(run: Path, tmp_path: Path) 
     (tmp_path / "short" / "source_vocabulary.json").write_text(json.dumps(["<s>"]))
     with pytest.raises(UserError, match="has 2 pieces, where the model has"):
         api.load(tmp_path / "short")
+
+
+@pytest.mark.parametrize("fields", [{"position": "rotary"}, {"position": "learned"}], ids=str)
+def test_the_longest_outputs_and_the_shortest(fields: dict[str, Any], tmp_path: Path) -> None:
+    model = make(Seq2Seq, SEQ2SEQ, fields, {"max_length": 24})
+    folder = write(translator_config(model.config), model, tmp_path / "model")
+    engine = CTranslate2(folder, pieces=pieces(), model=model.config, precision="float32", threads=1)
+    read = sources(8)
+    for settings in ({}, {"min_length": 9}, {"beams": 4, "min_length": 9, "renormalise": True}):
+        config = SearchConfig(early_stopping=True, **settings)
+        ours, theirs = generate(model, read, config), engine.translate(read, config)
+        assert [each[0].tokens for each in ours] == [each[0].tokens for each in theirs]
+        assert max(len(each[0].tokens) for each in theirs) <= 24
+    with pytest.raises(UserError, match="max_length 25 is more than the 24 tokens"):
+        engine.translate(read, SearchConfig(max_length=25))
+    with pytest.raises(UserError, match="repetition_penalty with beams"):
+        engine.translate(read, SearchConfig(beams=2, repetition_penalty=1.5))
+
+
+def test_ids_that_the_tokenizer_does_not_spell(tmp_path: Path) -> None:
+    model = make(Seq2Seq, SEQ2SEQ, {"vocabulary": 45})
+    folder = write(translator_config(model.config), model, tmp_path / "model")
+    engine = CTranslate2(folder, pieces=pieces(), model=model.config, precision="float32", threads=1)
+    read = sources(6)
+    config = SearchConfig(max_length=12)
+    expected = [each[0].tokens for each in generate(model, read, config)]
+    assert [each[0].tokens for each in engine.translate(read, config)] == expected
+    assert max(max(tokens) for tokens in expected) >= len(pieces())
+
+
+def test_a_folder_that_was_changed_is_refused(run: Path, tmp_path: Path) -> None:
+    for name, message in (("model.bin", "checksum differs"), ("tokenizer.json", "damaged")):
+        there = tmp_path / name
+        export_model(run, to="ctranslate2", out=there)
+        content = bytearray((there / name).read_bytes())
+        content[len(content) // 2 : len(content) // 2 + 4] = b"\0\1\2\3"
+        (there / name).write_bytes(bytes(content))
+        for use in (api.load, lambda folder: import_model(folder, out=tmp_path / "never")):
+            with pytest.raises(UserError, match=message):
+                use(there)
+    (there / "tokenizer.json").unlink()
+    (there / "manifest.json").unlink()
+    with pytest.raises(UserError, match="no tokenizer.json in it"):
+        api.load(there)
+    assert not (tmp_path / "never").exists()
+
+
+@pytest.fixture
+def characters(tmp_path: Path) -> Path:
+    """What CTranslate2 is given by others: no word of weft's in it."""
+    model = make(Seq2Seq, SEQ2SEQ, {"activation": "gelu", "tie": "none"})
+    return write(translator_config(model.config), model, tmp_path / "characters")
+
+
+def test_a_folder_that_others_wrote_today(characters: Path, tmp_path: Path) -> None:
+    import_model(characters, out=tmp_path / "here")
+    texts = ["ABC", "XKCD", "A"]
+    theirs, ours = (api.load(each, precision="float32") for each in (characters, tmp_path / "here"))
+    for beams in (1, 3):
+        found = theirs.translate(texts, beams=beams, max_length=10)
+        expected = ours.translate(texts, beams=beams, max_length=10, early_stopping=True)
+        assert [each.text for each in found] == [each.text for each in expected]
+        assert any(each.text for each in found)
+
+
+@pytest.mark.parametrize("name", ["decoder/start_from_zero_embedding", "encoder/layer_0/ffn/gate_scale"])
+def test_variables_that_nobody_knows_are_refused(
+    name: str, characters: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    read = ctranslate2_import.read_model
+
+    def with_more(path: Path) -> Any:
+        contents = read(path)
+        return contents._replace(variables=contents.variables | {name: np.array(1)})
+
+    monkeypatch.setattr(ctranslate2_import, "read_model", with_more)
+    with pytest.raises(UserError, match="cannot express this model: .*" + name.split("/")[-1]):
+        api.load(characters)

@@ -18,9 +18,9 @@ from weft.runs.folder import write_folder
 from weft.runs.tensors import MODEL, save_tensors
 from weft.text.training import train_tokenizer
 
-keras_itself = pytest.importorskip("tensorflow")
-os.environ.setdefault("KERAS_BACKEND", "tensorflow")
 tensorflow = pytest.importorskip("tensorflow")
+os.environ.setdefault("KERAS_BACKEND", "tensorflow")
+keras_itself = pytest.importorskip("keras")
 keras = pytest.importorskip("weft.keras")
 from weft.keras.weights import fill  # noqa: E402
 

@@ -120,7 +120,7 @@ def test_every_head(architecture: str, shape: str, make_reader: MakeReader, tmp_
 
 def export(imported: Imported, folder: Path) -> Path:
     config, weights, tokenizer = imported
-    export_folder(folder, layout="huggingface", config=config, weights=weights, tokenizer=tokenizer)
+    export_folder(folder, config=config, weights=weights, tokenizer=tokenizer)
     return folder
 
 

@@ -150,7 +150,7 @@ def test_there_and_back(saved: tuple[str, Path, Tensor], tmp_path: Path) -> None
     imported = import_folder(folder)
     config, weights, tokenizer = imported
     back = tmp_path / "back"
-    export_folder(back, layout="huggingface", config=config, weights=weights, tokenizer=tokenizer)
+    export_folder(back, config=config, weights=weights, tokenizer=tokenizer)
     before, after = (load_file(each / "model.safetensors") for each in (folder, back))
     assert before.keys() == after.keys()
     assert all(np.array_equal(before[key].view(np.uint32), after[key].view(np.uint32)) for key in before)

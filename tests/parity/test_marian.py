@@ -123,7 +123,7 @@ def test_each_setting_of_generation_counts(setting: str, save_marian: SaveMarian
 
 def export(imported: Imported, folder: Path) -> None:
     config, weights, tokenizer = imported
-    export_folder(folder, layout="huggingface", config=config, weights=weights, tokenizer=tokenizer)
+    export_folder(folder, config=config, weights=weights, tokenizer=tokenizer)
 
 
 @pytest.mark.parametrize("name", SHAPES)

@@ -109,7 +109,6 @@ def export(
     weights = {name: value.numpy() for name, value in Seq2Seq(config).state_dict().items()}
     export_folder(
         folder,
-        layout="huggingface",
         config=TranslatorConfig(directions=(languages,), tags=False, model=config),
         weights=weights,
         tokenizer=tokenizer,

@@ -31,6 +31,7 @@ SMALL = {
     "train.learning_rate": 3e-3,
     "train.warmup": 5,
     "train.validations": 3,
+    "train.precision": "float32",
 }
 
 

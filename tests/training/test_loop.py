@@ -110,6 +110,7 @@ def close(one: Path, other: Path) -> None:
 def test_accumulation_changes_nothing_but_rounding(optimizer: str, tmp_path: Path, begin: Begin) -> None:
     """Parts of a batch have uneven counts of tokens: only the sum over all by the count of all is right."""
     settings = {"model__dropout": 0.0, "train__optimizer": optimizer, "train__learning_rate": 1e-3}
+    settings["train__precision"] = "float32"
     begin(tmp_path / "whole", steps=6, **settings)
     begin(tmp_path / "parts", steps=6, train__accumulate=3, **settings)
     close(tmp_path / "whole", tmp_path / "parts")

@@ -32,8 +32,8 @@ COMMANDS = {
     "inspect": "Write a page that shows where a model looked.",
     "info": "Tell what a model is: task, size, configuration, training.",
     "tokenizer": "Train a tokenizer by itself.",
-    "import": "Turn a Hugging Face model folder into a weft model.",
-    "export": "Turn a weft model into a Hugging Face folder.",
+    "import": "Turn a folder of Hugging Face's or CTranslate2's into a weft model.",
+    "export": "Turn a weft model into a folder for Hugging Face or CTranslate2.",
     "bench": "Compare weft with its peers on this machine.",
 }
 HOMES = {"import": "exchange:import_app", "export": "exchange:export_app"}

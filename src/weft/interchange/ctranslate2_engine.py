@@ -8,16 +8,21 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from weft.config import SpecialTokens
+from weft.config import ModelConfig
 from weft.errors import UserError, suggest
 from weft.families.huggingface import read_json
 from weft.generate import Hypothesis, SearchConfig
+from weft.generate.batches import check_words
+from weft.interchange.ctranslate2_export import spell
 from weft.interchange.extras import need
 
 __all__ = ["CTranslate2"]
 
-# What its search has no counterpart of, and the value that asks for nothing.
+MOST_TOKENS = 4096  # of a batch, padding included
+
+# What its search has no counterpart of, and the value that asks for nothing. It has sampling, but no seed that holds.
 _NOT_THERE = {
+    "sample": False,
     "scoring": "power",
     "groups": 1,
     "contrast": 0.0,
@@ -29,8 +34,9 @@ _NOT_THERE = {
 class CTranslate2:
     """An encoder-decoder in a CTranslate2 folder; `pieces` spell the ids.
 
-    What is banned leaves its probability to the rest, an output that is cut at the maximum length has no end token, and a
-    search is over when as many hypotheses as there are beams are finished: these settings of a search are not free.
+    Some settings of a search are not free there, and go by without a word: what is forbidden leaves its probability to the
+    rest (`renormalise`), an output that is cut at the maximum length has no end token (`force_end`), and a search is over
+    when as many hypotheses as there are beams are finished (`early_stopping`).
     """
 
     def __init__(
@@ -38,7 +44,7 @@ class CTranslate2:
         folder: Path,
         *,
         pieces: Sequence[str],
-        special: SpecialTokens,
+        model: ModelConfig,
         device: str = "cpu",
         index: int = 0,
         precision: str = "default",
@@ -54,10 +60,11 @@ class CTranslate2:
         path = folder / "config.json"
         settings = read_json(path) if path.is_file() else {}
         self.adds_end = bool(settings.get("add_source_eos"))
-        self.pieces = list(pieces)
+        self.model = model
+        self.special = special = model.special
+        self.pieces = spell(pieces, model.vocabulary)
         self.pieces[special.end] = str(settings.get("eos_token", "</s>"))
         self.ids = {piece: number for number, piece in enumerate(self.pieces)}
-        self.special = special
         try:
             self.translator = library.Translator(
                 str(folder), device=device, device_index=index, compute_type=precision, intra_threads=threads
@@ -71,14 +78,17 @@ class CTranslate2:
 
         Raises UserError for settings that CTranslate2 has not.
         """
+        check_words(self.model, config)
         options = self._options(config)
         groups = defaultdict[int, list[int]](list)
         for number, source in enumerate(sources):
-            groups[config.limit(len(source))].append(number)
+            groups[min(config.limit(len(source)), self.model.max_length)].append(number)
         pending = {
             limit: self.translator.translate_batch(
                 [self._spelled(sources[number]) for number in numbers],
                 max_decoding_length=limit,
+                max_batch_size=MOST_TOKENS,
+                batch_type="tokens",
                 asynchronous=True,
                 **options,
             )
@@ -87,7 +97,10 @@ class CTranslate2:
         found: list[list[Hypothesis]] = [[]] * len(sources)
         for limit, numbers in groups.items():
             for number, waiting in zip(numbers, pending[limit], strict=True):
-                result = waiting.result()
+                try:
+                    result = waiting.result()
+                except (RuntimeError, ValueError) as error:
+                    raise UserError(f"CTranslate2: {error}") from error
                 found[number] = [
                     self._hypothesis(tokens, score)
                     for tokens, score in zip(result.hypotheses, result.scores, strict=True)
@@ -107,33 +120,25 @@ class CTranslate2:
 
     def _options(self, config: SearchConfig) -> dict[str, Any]:
         wrong = [name for name, usual in _NOT_THERE.items() if getattr(config, name) != usual]
-        if config.beams > 1 and config.early_stopping is not True:
-            wrong.append("early_stopping")
+        if config.beams > 1 and config.repetition_penalty != 1:
+            wrong.append("repetition_penalty with beams")
         if wrong:
             raise UserError(
                 f"CTranslate2's search does not know {', '.join(wrong)}: take the model that it was exported from"
             )
-        options: dict[str, Any] = {
+        return {
             "beam_size": config.beams,
             "num_hypotheses": config.nbest,
             "length_penalty": config.length_penalty,
             "repetition_penalty": config.repetition_penalty,
             "no_repeat_ngram_size": config.no_repeat_ngram,
-            "min_decoding_length": config.min_length,
+            "min_decoding_length": max(0, config.min_length - 1),  # without the end token
             "suppress_sequences": [[self.pieces[number] for number in tokens] for tokens in config.banned]
             or None,
             "max_input_length": 0,
             "return_scores": True,
             "return_end_token": True,
         }
-        if config.sample:
-            need("ctranslate2", extra="ctranslate2").set_random_seed(config.seed)
-            options |= {
-                "sampling_topk": config.top_k,
-                "sampling_topp": config.top_p,
-                "sampling_temperature": config.temperature,
-            }
-        return options
 
     def _spelled(self, source: Sequence[int]) -> list[str]:
         """A source's pieces, without the end token where CTranslate2 adds it."""

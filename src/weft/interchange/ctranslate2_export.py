@@ -13,7 +13,7 @@ from weft.errors import UserError, suggest
 from weft.interchange.ctranslate2_layout import ACTIVATIONS, obstacles, to_variables
 from weft.interchange.extras import need
 
-__all__ = ["QUANTIZATIONS", "export_ctranslate2"]
+__all__ = ["QUANTIZATIONS", "export_ctranslate2", "spell"]
 
 QUANTIZATIONS = (
     "float32",
@@ -126,7 +126,7 @@ def _set(spec: Any, name: str, value: NDArray[Any]) -> None:
 def _describe(spec: Any, folder: FolderConfig, pieces: Sequence[str]) -> None:
     """The vocabulary, and which of its tokens the search needs to know."""
     config = folder.model
-    spelled = _distinct(pieces, config.vocabulary)
+    spelled = spell(pieces, config.vocabulary)
     special = config.special
     named = {"bos": special.start, "eos": special.end, "unk": _unknown(pieces, special.pad)}
     if config.architecture == "seq2seq":
@@ -146,8 +146,8 @@ def _unknown(pieces: Sequence[str], otherwise: int) -> int:
     return next((number for number, piece in enumerate(pieces) if piece in ("<unk>", "[UNK]")), otherwise)
 
 
-def _distinct(pieces: Sequence[str], count: int) -> list[str]:
-    """A piece for each id, no two alike: ids that the tokenizer does not use are numbered."""
+def spell(pieces: Sequence[str], count: int) -> list[str]:
+    """A piece for each of `count` ids, no two alike: those that the tokenizer does not use are numbered."""
     spelled = list(pieces[:count]) + [""] * (count - len(pieces))
     met: set[str] = set()
     for number, piece in enumerate(spelled):

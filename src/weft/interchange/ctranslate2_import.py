@@ -15,19 +15,23 @@ from weft.config import FOLDERS, ModelConfig, TranslatorConfig
 from weft.errors import UserError
 from weft.families.huggingface import Imported, read_json
 from weft.families.table import make_config
+from weft.families.tokenizer_files import SENTENCEPIECE_FILES
 from weft.interchange.ctranslate2_file import read_model
-from weft.interchange.ctranslate2_layout import ACTIVATIONS, ENCODINGS, to_weights
+from weft.interchange.ctranslate2_layout import ACTIVATIONS, ENCODINGS, known_variables, to_weights
+from weft.overrides import validate
 from weft.text.tokenizer import SPECIAL_TOKENS
 
-__all__ = ["DESCRIPTION", "import_ctranslate2", "is_ctranslate2"]
+__all__ = ["DESCRIPTION", "TOKENIZER", "import_ctranslate2", "is_ctranslate2"]
 
 Array = NDArray[Any]
 
 DESCRIPTION = "weft.json"
 """What a model is, beside what CTranslate2 itself needs."""
 
+TOKENIZER = "tokenizer.json"
+
 _BINARY = "model.bin"
-_TOKENIZER = ("tokenizer*.json", "*.spm", "vocab.json")  # the files of one, as weft keeps them
+_TOKENIZERS = ((TOKENIZER,), SENTENCEPIECE_FILES)  # the files of each kind
 _SPECIFICATIONS = ("TransformerSpec", "TransformerBase", "TransformerBig")  # of encoder-decoders
 _LENGTH = 1024  # positions, where the model computes them and so takes any number
 _NEVER = -1e9  # the score of a token that the source's vocabulary alone has
@@ -38,11 +42,9 @@ _OUTPUT, _OUTPUT_BIAS = "decoder/projection/weight", "decoder/projection/bias"
 # Settings among the variables, and what it means there to leave them out.
 _SETTINGS = {"num_heads": 8, "pre_norm": 1, "activation": 0, "scale_embeddings": 1}
 
-# What weft has otherwise or not at all, in encoder-decoders of others.
-_UNKNOWN = re.compile(
-    r"relative_|rotary_|num_heads_kv|multi_query|[qkv]_norm/|sliding_window|head_dim|queries_scale|layer_scalar|alibi|"
-    r"embeddings_1|memory_kv"
-)
+# Those that say nothing of what the model computes.
+_IDLE = {"alignment_heads", "alignment_layer", "embeddings_merge", "rotary_interleave", "scale_alibi"}
+_IDLE |= {"alibi_use_positive_positions"}
 
 
 def is_ctranslate2(folder: Path) -> bool:
@@ -73,13 +75,21 @@ def _of_weft(folder: Path, variables: Mapping[str, Array]) -> Imported:
         raise UserError(
             f"{folder / DESCRIPTION}: a model for {described.get('task')!r}, which this weft does not know: update weft"
         )
-    config = FOLDERS[described["task"]].model_validate_json(json.dumps(described))
-    tokenizer = {path.name: path.read_bytes() for name in _TOKENIZER for path in folder.glob(name)}
+    try:
+        config = validate(FOLDERS[described["task"]], described)
+    except UserError as error:
+        raise UserError(f"{folder / DESCRIPTION}: {error}") from error
+    kinds = [names for names in _TOKENIZERS if all((folder / name).is_file() for name in names)]
+    if not kinds:
+        raise UserError(f"{folder}: no {TOKENIZER} in it, nor {', '.join(SENTENCEPIECE_FILES)}")
+    tokenizer = {name: (folder / name).read_bytes() for name in kinds[0]}
     return Imported(config, _weights(config.model, variables, folder), tokenizer)
 
 
 def _of_others(folder: Path, variables: dict[str, Array]) -> Imported:
     settings = read_json(folder / "config.json") if (folder / "config.json").is_file() else {}
+    if settings.get("add_source_bos"):
+        raise UserError(f"{folder}: weft cannot express this model: add_source_bos = true")
     if "encoder/embeddings/weight" in variables:  # as older files call it
         variables[_SOURCE] = variables.pop("encoder/embeddings/weight")
     if missing := {_SOURCE, _TARGET, _OUTPUT} - set(variables):
@@ -180,7 +190,7 @@ def _read_model(variables: Mapping[str, Array], settings: Mapping[str, Any], *, 
     found = {
         name: variables.get(f"encoder/{name}", np.array(usual)).item() for name, usual in _SETTINGS.items()
     }
-    problems = {re.sub(r"\d+", "*", name) for name in variables if _UNKNOWN.search(name)}
+    problems: set[str] = set()
     width, scale = variables[_SOURCE].shape[1], found["scale_embeddings"]
     scaled = scale is not False and (
         (isinstance(scale, int) and bool(scale)) or math.isclose(scale, math.sqrt(width))
@@ -189,6 +199,9 @@ def _read_model(variables: Mapping[str, Array], settings: Mapping[str, Any], *, 
         problems.add(f"scale_embeddings = {scale:g}")
     if found["activation"] >= len(ACTIVATIONS):
         problems.add(f"activation = {found['activation']}")
+    for name in _SETTINGS:
+        if variables.get(f"decoder/{name}", found[name]) != found[name]:
+            problems.add(f"decoder/{name} = {variables[f'decoder/{name}']}, in the encoder {found[name]}")
     if problems:
         raise UserError(f"{folder}: weft cannot express this model: {', '.join(sorted(problems))}")
     up, gate = (variables.get(f"{first}/ffn/{name}/weight") for name in ("linear_0", "linear_0_noact"))
@@ -217,7 +230,22 @@ def _read_model(variables: Mapping[str, Array], settings: Mapping[str, Any], *, 
         "tie": "none",
         "output_bias": True,
     }
-    return make_config(fields, folder / _BINARY)
+    model = make_config(fields, folder / _BINARY)
+    left = (
+        set(variables)
+        - known_variables(model)
+        - {f"{stack}/{name}" for stack in ("encoder", "decoder") for name in _SETTINGS}
+    )
+    # A flag that is off asks for nothing.
+    left = {
+        name
+        for name in left
+        if name.split("/")[-1] not in _IDLE and (variables[name].ndim or variables[name] != 0)
+    }
+    if left:
+        named = sorted({re.sub(r"\d+", "*", name) for name in left})
+        raise UserError(f"{folder}: weft cannot express this model: {', '.join(named)}")
+    return model
 
 
 def _layers(variables: Mapping[str, Array], stack: str) -> int:

@@ -10,7 +10,7 @@ from weft.config import ModelConfig
 from weft.families.positions import position_table
 from weft.families.table import Rule, departures, expand, to_ours, to_theirs
 
-__all__ = ["ACTIVATIONS", "ENCODINGS", "obstacles", "to_variables", "to_weights"]
+__all__ = ["ACTIVATIONS", "ENCODINGS", "known_variables", "obstacles", "to_variables", "to_weights"]
 
 Array = NDArray[Any]
 
@@ -110,7 +110,14 @@ def to_weights(config: ModelConfig, variables: Mapping[str, Array]) -> dict[str,
             weights[f"{stack}.position.table.weight"] = np.concatenate(
                 [unused, variables[f"{stack}/{ENCODINGS}"]]
             )
-    return {name: np.array(value, np.float32) for name, value in weights.items()}
+    made = {id(value): np.array(value, np.float32) for value in weights.values()}  # tied ones are one array
+    return {name: made[id(value)] for name, value in weights.items()}
+
+
+def known_variables(config: ModelConfig) -> set[str]:
+    """The names of all variables that weights are read from."""
+    names = {rule.theirs.partition("#")[0] for rule in _rules(config)}
+    return names | {f"{stack}/{ENCODINGS}" for stack in _stacks(config)}
 
 
 def _bounds(config: ModelConfig, count: int) -> list[int]:

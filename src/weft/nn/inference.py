@@ -7,7 +7,7 @@ from torch import nn
 
 from weft.errors import UserError, suggest
 from weft.nn.int8 import has_int8, quantize
-from weft.nn.linears import PackedLinear, can_pack, replace_linears
+from weft.nn.linears import NARROW, PackedLinear, can_pack, replace_linears
 from weft.nn.precision import fast_dtype
 
 __all__ = ["Precision", "choose_precision", "convert"]
@@ -47,5 +47,5 @@ def convert(model: Module, precision: Precision) -> Module:
     if precision == "bfloat16":
         for parameter in model.parameters():
             parameter.data = parameter.data.bfloat16()
-        return replace_linears(model, PackedLinear) if can_pack(model) else model
+        return replace_linears(model, PackedLinear, narrow=NARROW) if can_pack(model) else model
     return model

@@ -10,20 +10,27 @@ from torch import Tensor, nn
 
 from weft.nn.stack import Block
 
-__all__ = ["PackedLinear", "can_pack", "replace_linears"]
+__all__ = ["NARROW", "PackedLinear", "can_pack", "replace_linears"]
 
 Module = TypeVar("Module", bound=nn.Module)
 
+NARROW = 16
+"""Outputs of a layer, a head with a few labels, say, that gains nothing by being packed."""
 
-def replace_linears(model: Module, make: Callable[..., nn.Module]) -> Module:
-    """A copy of `model` with what `make` makes of each linear layer; all that is no linear layer's is shared.
+
+def replace_linears(model: Module, make: Callable[..., nn.Module], *, narrow: int = 0) -> Module:
+    """A copy of `model` with what `make` makes of each linear layer of more outputs than are `narrow`; all else is shared.
 
     Attention to the tokens themselves gets queries, keys and values by one product, made of three layers, which changes
     no bit of any.
     """
     instead: dict[int, object] = {id(parameter): parameter for parameter in model.parameters()}
     instead |= {id(buffer): buffer for buffer in model.buffers()}
-    instead |= {id(layer): make(layer) for layer in model.modules() if isinstance(layer, nn.Linear)}
+    instead |= {
+        id(layer): make(layer) if layer.out_features > narrow else layer
+        for layer in model.modules()
+        if isinstance(layer, nn.Linear)
+    }
     small = copy.deepcopy(model, instead)
     for block, plain in zip(list(small.modules()), model.modules(), strict=True):
         if isinstance(block, Block) and isinstance(plain, Block):

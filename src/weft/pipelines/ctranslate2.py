@@ -13,8 +13,10 @@ from weft.errors import UserError
 from weft.families.marian_tokenizer import MarianTokenizer
 from weft.generate import Hypothesis, SearchConfig
 from weft.interchange.ctranslate2_engine import CTranslate2
-from weft.interchange.ctranslate2_import import import_ctranslate2
+from weft.interchange.ctranslate2_import import TOKENIZER, import_ctranslate2
 from weft.pipelines.translator import AnyTranslator, Translation
+from weft.runs.folder import verify
+from weft.runs.manifest import MANIFEST
 from weft.text.tokenizer import Tokenizer
 
 __all__ = ["CTranslate2Translator", "load_ctranslate2"]
@@ -34,11 +36,7 @@ class CTranslate2Translator(AnyTranslator):
         tokenizer: Tokenizer | MarianTokenizer,
         precision: str,
     ) -> None:
-        # Its searches end when as many hypotheses as there are beams are finished.
-        generation = config.generation | {"early_stopping": True}
-        super().__init__(
-            config.model_copy(update={"generation": generation}), tokenizer=tokenizer, precision=precision
-        )
+        super().__init__(config, tokenizer=tokenizer, precision=precision)
         self.engine = engine
 
     def inspect(self, text: str, *, out: Path | str, **options: Any) -> Translation:
@@ -60,6 +58,8 @@ def load_ctranslate2(
 
     Raises UserError for a model with another task, and for a precision that the machine has not.
     """
+    if (folder / MANIFEST).is_file():
+        verify(folder)
     imported = import_ctranslate2(folder)
     config = imported.config
     if task is not None and config.task != task:
@@ -72,12 +72,14 @@ def load_ctranslate2(
     tokenizer: Tokenizer | MarianTokenizer
     if "source.spm" in files:
         tokenizer = MarianTokenizer(files)
+    elif (folder / TOKENIZER).is_file():
+        tokenizer = Tokenizer.load(folder)
     else:
-        tokenizer = Tokenizer(Backend.from_str(files["tokenizer.json"].decode()))
+        tokenizer = Tokenizer(Backend.from_str(files[TOKENIZER].decode()))
     engine = CTranslate2(
         folder,
         pieces=tokenizer.pieces,
-        special=config.model.special,
+        model=config.model,
         device=device.type,
         index=device.index or 0,
         precision=_PRECISIONS.get(precision, precision),

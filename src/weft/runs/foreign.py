@@ -54,9 +54,7 @@ def _explain_folder(path: Path) -> str:
         )
     vocabularies = {name for name in names if "vocabulary." in name}
     if "model.bin" in names and vocabularies:
-        return (
-            f"{path}: a CTranslate2 folder, which weft does not read: import the model it was converted from"
-        )
+        return f"{path}: a model for CTranslate2, which weft translate, evaluate, info and import take"
     if _is_hugging_face(path):
         advice = f"import it first: weft import {path} --out RUN"
         if "pytorch_model.bin" in names and not any(name.endswith(".safetensors") for name in names):
