@@ -9,7 +9,7 @@ import pytest
 import torch
 
 from weft import api
-from weft.config import ModelConfig, TranslatorConfig
+from weft.config import ModelConfig, SpecialTokens, TranslatorConfig
 from weft.errors import UserError
 from weft.generate import SearchConfig, generate
 from weft.models.seq2seq import Seq2Seq
@@ -61,7 +61,7 @@ def test_fifty_steps_of_adamw_give_the_same_losses(fields: dict[str, Any]) -> No
     other = twin(model)
     sources, targets = pairs(200)
     data = keras.pair_batches(sources, targets, special=model.config.special, batch_tokens=256)
-    loss = keras.CrossEntropy(smoothing=0.1)
+    loss = keras.CrossEntropy(pad=0, smoothing=0.1)
     other.compile(
         keras_itself.optimizers.AdamW(1e-3, weight_decay=0.01, epsilon=1e-8), loss=loss, jit_compile=False
     )
@@ -153,7 +153,7 @@ def test_fit_goes_on_with_a_folder(run: Path, tmp_path: Path) -> None:
         [[*each, 2] for each in targets], targets, special=model.config.special, batch_tokens=512
     )
     schedule = keras.InverseSquareRoot(3e-3, warmup=10)
-    model.compile(keras_itself.optimizers.AdamW(schedule), loss=keras.CrossEntropy(), jit_compile=False)
+    model.compile(keras_itself.optimizers.AdamW(schedule), loss=keras.CrossEntropy(pad=0), jit_compile=False)
     history = model.fit(data, steps_per_epoch=15, epochs=2, shuffle=False, verbose=0)
     assert history.history["loss"][1] < history.history["loss"][0]
     keras.save(model, tmp_path / "on", like=run)
@@ -165,8 +165,8 @@ def test_fit_goes_on_with_a_folder(run: Path, tmp_path: Path) -> None:
     np.testing.assert_allclose(np.asarray(found), expected, atol=1e-4, rtol=1e-4)
 
 
-def test_layers_as_keras_users_build_them() -> None:
-    """An encoder-decoder of layers, compiled and fitted; saved and made anew by its configuration."""
+def test_an_encoder_as_keras_users_build_it() -> None:
+    """Of layers, compiled and fitted; made anew by its configuration."""
     ids = keras_itself.Input((None,), dtype="int32")
     x = keras.Embedding(50, 32, mask_zero=True)(ids)
     x = keras.TransformerEncoder(
@@ -220,3 +220,87 @@ def test_in_bfloat16_the_numbers_are_near() -> None:
 def test_what_there_is_no_layer_for_is_refused(fields: dict[str, Any], named: str) -> None:
     with pytest.raises(UserError, match=f"does not have {named}"):
         keras.make_model(ModelConfig.model_validate(SHAPE | fields))
+
+
+def test_an_encoder_decoder_of_layers_learns_to_copy() -> None:
+    """Six layers over three, built of layers, compiled and fitted as in introductory articles."""
+    block: dict[str, Any] = {"num_heads": 4, "key_dim": 8, "feed_forward": 64}
+    source, target = (keras_itself.Input((None,), dtype="int32", name=name) for name in ("source", "target"))
+    words = keras.Embedding(20, 32, mask_zero=True)
+    memory = keras.TransformerEncoder(6, position=keras.PositionalEncoding(32), **block)(words(source))
+    states = keras.TransformerDecoder(3, position=keras.PositionalEncoding(32), **block)(
+        words(target), memory
+    )
+    model = keras_itself.Model({"source": source, "target": target}, keras_itself.layers.Dense(20)(states))
+    model.compile(keras_itself.optimizers.Adam(2e-3), loss=keras.CrossEntropy(pad=0), jit_compile=False)
+    draw = np.random.default_rng(0)
+    texts = [draw.integers(4, 20, size=draw.integers(3, 7)).tolist() for _ in range(256)]
+    data = keras.pair_batches(
+        [[*text, 2] for text in texts], texts, special=SpecialTokens(), batch_tokens=512
+    )
+    history = model.fit(data, steps_per_epoch=20, epochs=4, shuffle=False, verbose=0)
+    assert history.history["loss"][-1] < 0.85 * history.history["loss"][0]
+    read, written = (
+        np.array([[5, 6, 7, 2]]),
+        np.array([[1, 5, 6, 7]]),
+    )
+    longer = np.array([[5, 6, 7, 2, 0, 0]])  # padding changes nothing
+    expected = model.predict({"source": read, "target": written}, verbose=0)
+    found = model.predict({"source": longer, "target": written}, verbose=0)
+    np.testing.assert_allclose(found, expected, atol=1e-5)
+
+
+def test_masks_are_kept_as_keras_own_layer_keeps_them() -> None:
+    words = keras.Embedding(20, 16, mask_zero=True)
+    layer = keras.MultiHeadAttention(num_heads=2, key_dim=8)
+    short, long = np.array([[5, 6, 7]]), np.array([[5, 6, 7, 0, 0]])
+    np.testing.assert_allclose(layer(words(long))[:, :3], layer(words(short)), atol=1e-6)
+    np.testing.assert_allclose(layer(words(short), words(long)), layer(words(short), words(short)), atol=1e-6)
+    ids = keras_itself.Input((None,), dtype="int32")
+    assert keras.MultiHeadAttention(2, 8, width=24)(words(ids)).shape == (None, None, 24)
+
+
+def test_what_the_search_cannot_take_is_named() -> None:
+    model = make(max_length=16)
+    translator = keras.Translator(twin(model))
+    assert translator.generate([]) == translator.sample([]) == []
+    assert all(len(each.tokens) <= 16 for each in translator.generate([[5, 6, 7, 2]]))
+    for sources, options, message in (
+        ([[]], {}, "source 1 has 0 tokens"),
+        ([[5] * 17], {}, "source 1 has 17 tokens"),
+        ([[5], [-1]], {}, "source 2 has a token beyond"),
+        ([[5]], {"max_length": 17}, "max_length 17"),
+        ([[5]], {"beams": 0}, "beams 0"),
+    ):
+        with pytest.raises(UserError, match=message):
+            translator.generate(sources, **options)
+
+
+def test_batches_keep_their_bound_and_their_order_changes() -> None:
+    sources, targets = pairs(300)
+    made = keras.pair_batches(sources, targets, special=SpecialTokens(), batch_tokens=128, repeat=False)
+    passes = [[(inputs["source"].numpy(), inputs["target"].numpy()) for inputs, _ in made] for _ in range(2)]
+    for batches in passes:
+        assert sum(len(source) for source, _ in batches) == 300
+        assert max(source.size + target.size for source, target in batches) <= 128
+    assert [each[0].tolist() for each in passes[0]] != [each[0].tolist() for each in passes[1]]
+    with pytest.raises(UserError, match="2 sources beside 1 targets"):
+        keras.pair_batches([[5], [6]], [[5]], special=SpecialTokens())
+
+
+def test_a_folder_of_other_weights_is_not_saved_over(run: Path, tmp_path: Path) -> None:
+    model = keras.load(run)
+    model.trainable = False  # frozen or not, all is written
+    keras.save(model, tmp_path / "frozen", like=run)
+    assert keras.load(tmp_path / "frozen").config == model.config
+    other = keras.make_model(model.config.model_copy(update={"output_bias": True}))
+    with pytest.raises(UserError, match="another shape"):
+        keras.save(other, tmp_path / "never", like=run)
+    assert not (tmp_path / "never").exists()
+
+
+def test_weights_begin_as_the_configuration_says() -> None:
+    for kind, deviation in (("normal", 0.02), ("xavier", 32**-0.5)):
+        model = keras.make_model(make(initialisation=kind).config)
+        assert np.std(model.source_embedding.tokens.embeddings) == pytest.approx(deviation, rel=0.15)
+    assert np.std(model.encoder.blocks[0].feed_forward.up.kernel) == pytest.approx((2 / 96) ** 0.5, rel=0.15)

@@ -6,10 +6,10 @@ from typing import Any, NamedTuple
 import keras
 from keras import ops
 
-from weft.keras.layers import RMS_EPSILON, Layer, RMSNorm, register
+from weft.keras.layers import RMS_EPSILON, Layer, RMSNorm, kernel, register
 from weft.keras.positions import Positions
 
-__all__ = ["Cache", "MultiHeadAttention"]
+__all__ = ["Cache", "MultiHeadAttention", "joined"]
 
 HIDDEN = -6e4  # a score that leaves nothing, in float16 too
 
@@ -44,6 +44,7 @@ class MultiHeadAttention(Layer):
         norm_epsilon: float | None = None,
         dropout: float = 0.0,
         zero_output: bool = False,
+        initialisation: str = "xavier",
         **kwargs: Any,
     ) -> None:
         own = {name: value for name, value in locals().items() if name not in ("self", "kwargs", "__class__")}
@@ -51,9 +52,15 @@ class MultiHeadAttention(Layer):
         self.num_heads, self.key_dim = num_heads, key_dim
         self.groups = num_kv_heads or num_heads
         biased = bias if query_key_value_bias is None else query_key_value_bias
-        self.query = keras.layers.Dense(num_heads * key_dim, use_bias=biased, name="query")
-        self.key = keras.layers.Dense(self.groups * key_dim, use_bias=biased, name="key")
-        self.value = keras.layers.Dense(self.groups * key_dim, use_bias=biased, name="value")
+        self.query = keras.layers.Dense(
+            num_heads * key_dim, use_bias=biased, kernel_initializer=kernel(initialisation), name="query"
+        )
+        self.key = keras.layers.Dense(
+            self.groups * key_dim, use_bias=biased, kernel_initializer=kernel(initialisation), name="key"
+        )
+        self.value = keras.layers.Dense(
+            self.groups * key_dim, use_bias=biased, kernel_initializer=kernel(initialisation), name="value"
+        )
         self.query_norm = self.key_norm = None
         if query_key_norm:
             epsilon = norm_epsilon or RMS_EPSILON
@@ -64,7 +71,7 @@ class MultiHeadAttention(Layer):
 
     def build(self, query_shape: Any, value_shape: Any = None) -> None:
         width = self.settings["width"] or query_shape[-1]
-        begin = "zeros" if self.settings["zero_output"] else "glorot_uniform"
+        begin = "zeros" if self.settings["zero_output"] else kernel(self.settings["initialisation"])
         self.out = keras.layers.Dense(
             width, use_bias=self.settings["bias"], kernel_initializer=begin, name="output"
         )
@@ -80,6 +87,8 @@ class MultiHeadAttention(Layer):
         self,
         query: Any,
         value: Any = None,
+        mask: Any = None,
+        value_mask: Any = None,
         *,
         attention_mask: Any = None,
         use_causal_mask: bool = False,
@@ -91,7 +100,8 @@ class MultiHeadAttention(Layer):
     ) -> Any:
         """(B, T, D), and with `return_attention_scores` the weights (B, H, T, S) beside it.
 
-        With `cache`, `query` holds the new tokens alone, and the cache with them in it comes beside the output.
+        `mask` and `value_mask` (B, _), of `query` and `value`, are those that Keras hands on, True at real tokens. With
+        `cache`, `query` holds the new tokens alone, and the cache with them in it comes beside the output.
         """
         begin = 0 if cache is None else cache.length
         keys, values = self.keys_and_values(query if value is None else value)
@@ -101,10 +111,19 @@ class MultiHeadAttention(Layer):
         if cache is not None:
             cache = _extend(cache, keys, values)
             keys, values = cache.keys, cache.values
-        mask = _joined(attention_mask, _causal(queries, keys, begin) if use_causal_mask else None)
-        out, weights = self.attend(queries, keys, values, mask=mask, bias=bias, training=training)
+        allowed = joined(attention_mask, _causal(queries, keys, begin) if use_causal_mask else None)
+        real = mask if value is None else value_mask
+        if real is not None and cache is None:
+            allowed = joined(real[:, None, None, :], allowed)
+        out, weights = self.attend(queries, keys, values, mask=allowed, bias=bias, training=training)
         found = (out, weights) if return_attention_scores else out
         return found if cache is None else (out, cache)
+
+    def compute_output_shape(self, query_shape: Any, *_: Any, **__: Any) -> Any:  # type: ignore[override]
+        return (*query_shape[:-1], self.settings["width"] or query_shape[-1])
+
+    def compute_mask(self, inputs: Any, mask: Any = None) -> Any:
+        return mask[0] if isinstance(mask, list | tuple) else mask
 
     def keys_and_values(self, memory: Any) -> tuple[Any, Any]:
         """Of what is attended to: (B, G, S, K) each."""
@@ -114,7 +133,7 @@ class MultiHeadAttention(Layer):
     def attend_to(self, query: Any, memory: tuple[Any, Any], *, mask: Any = None) -> Any:
         """Attention to keys and values that were made before."""
         queries = _normed(self._split(self.query(query), self.num_heads), self.query_norm)
-        return self.attend(queries, *memory, mask=_joined(mask, None))[0]
+        return self.attend(queries, *memory, mask=joined(mask, None))[0]
 
     def attend(
         self,
@@ -164,7 +183,7 @@ def _causal(queries: Any, keys: Any, begin: Any) -> Any:
     return (ops.arange(ops.shape(keys)[2])[None, :] <= places[:, None])[None, None]
 
 
-def _joined(mask: Any, other: Any) -> Any:
+def joined(mask: Any, other: Any) -> Any:
     """Both masks, each of two to four axes, as (B, H, T, S)."""
     if mask is None:
         return other

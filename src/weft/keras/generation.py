@@ -41,11 +41,14 @@ class Translator:
     ) -> list[Found]:
         """The best output for each source, as PyTorch's side finds it with the same settings.
 
-        Without `max_length` an output has at most twice as many tokens as its source, and 50 more.
+        Without `max_length` an output has at most twice as many tokens as its source and 50 more, or as many as the model
+        takes.
         """
         if beams < 1:
             raise UserError(f"beams {beams}: a search has at least one")
-        limits = [max_length or 2 * len(source) + 50 for source in sources]
+        if not sources:
+            return []
+        limits = self._limits(sources, max_length)
         read = self._padded(sources)
         tokens, scores, lengths = (
             np.asarray(each)
@@ -80,7 +83,9 @@ class Translator:
             raise UserError(
                 f"temperature {temperature}, top_k {top_k}, top_p {top_p}: above 0, from 0, and from 0 to 1"
             )
-        limit = max_length or max(2 * len(source) + 50 for source in sources)
+        if not sources:
+            return []
+        limit = max(self._limits(sources, max_length))
         uniforms = np.random.default_rng(seed).random((len(sources), limit), np.float32)
         tokens, scores = (
             np.asarray(each)
@@ -94,6 +99,22 @@ class Translator:
             length = written.index(end) if end in written else len(written)
             found.append(Found(written[:length], float(score) / max(1, length + (end in written))))
         return found
+
+    def _limits(self, sources: Sequence[Sequence[int]], max_length: int | None) -> list[int]:
+        """The most tokens of each output; a UserError for what the model does not take."""
+        config = self.model.config
+        if max_length is not None and not 0 < max_length <= config.max_length:
+            raise UserError(
+                f"max_length {max_length}: from 1 to the {config.max_length} tokens the model takes"
+            )
+        for number, source in enumerate(sources, start=1):
+            if not 0 < len(source) <= config.max_length:
+                raise UserError(
+                    f"source {number} has {len(source)} tokens: the model takes from 1 to {config.max_length}"
+                )
+            if not all(0 <= token < config.vocabulary for token in source):
+                raise UserError(f"source {number} has a token beyond the vocabulary of {config.vocabulary}")
+        return [max_length or min(2 * len(source) + 50, config.max_length) for source in sources]
 
     def _padded(self, sources: Sequence[Sequence[int]]) -> Any:
         pad = self.model.config.special.pad

@@ -8,12 +8,21 @@ from keras import ops
 
 from weft.config import ModelConfig
 
-__all__ = ["Embedding", "FeedForward", "Layer", "RMSNorm", "embedding_of", "make_norm", "register"]
+__all__ = ["Embedding", "FeedForward", "Layer", "RMSNorm", "embedding_of", "kernel", "make_norm", "register"]
+
+NORMAL_DEVIATION = 0.02
 
 register = keras.saving.register_keras_serializable(package="weft")
 
 LAYER_EPSILON = 1e-5
 RMS_EPSILON = 1e-6
+
+
+def kernel(initialisation: str) -> Any:
+    """What a matrix begins as: "xavier" (Glorot and Bengio 2010), or "normal" with a deviation of 0.02."""
+    if initialisation == "normal":
+        return keras.initializers.RandomNormal(stddev=NORMAL_DEVIATION)
+    return keras.initializers.GlorotUniform()
 
 
 class Layer(keras.layers.Layer):
@@ -87,14 +96,23 @@ class FeedForward(Layer):
         bias: bool = True,
         dropout: float = 0.0,
         zero_output: bool = False,
+        initialisation: str = "xavier",
         **kwargs: Any,
     ) -> None:
         own = {name: value for name, value in locals().items() if name not in ("self", "kwargs", "__class__")}
         super().__init__(own, **kwargs)
         self.activation = ACTIVATIONS[activation]
-        self.up = keras.layers.Dense(feed_forward, use_bias=bias, name="up")
-        self.gate = keras.layers.Dense(feed_forward, use_bias=bias, name="gate") if gated else None
-        begin = "zeros" if zero_output else "glorot_uniform"
+        self.up = keras.layers.Dense(
+            feed_forward, use_bias=bias, kernel_initializer=kernel(initialisation), name="up"
+        )
+        self.gate = (
+            keras.layers.Dense(
+                feed_forward, use_bias=bias, kernel_initializer=kernel(initialisation), name="gate"
+            )
+            if gated
+            else None
+        )
+        begin = "zeros" if zero_output else kernel(initialisation)
         self.down = keras.layers.Dense(width, use_bias=bias, kernel_initializer=begin, name="down")
         self.dropout = keras.layers.Dropout(dropout)
 
@@ -103,6 +121,9 @@ class FeedForward(Layer):
             if layer is not None:
                 layer.build(input_shape)
         self.down.build((*input_shape[:-1], self.settings["feed_forward"]))
+
+    def compute_output_shape(self, input_shape: Any, *_: Any, **__: Any) -> Any:
+        return (*input_shape[:-1], self.settings["width"])
 
     def call(self, x: Any, training: bool | None = None) -> Any:
         inner = self.up(x)  # (B, T, F)
@@ -118,15 +139,20 @@ class Embedding(Layer):
     """
 
     def __init__(
-        self, vocabulary: int, width: int, *, scaled: bool = False, mask_zero: bool = False, **kwargs: Any
+        self,
+        vocabulary: int,
+        width: int,
+        *,
+        scaled: bool = False,
+        mask_zero: bool = False,
+        initialisation: str = "xavier",
+        **kwargs: Any,
     ) -> None:
-        super().__init__(
-            {"vocabulary": vocabulary, "width": width, "scaled": scaled, "mask_zero": mask_zero}, **kwargs
-        )
-        deviation = keras.initializers.RandomNormal(stddev=width**-0.5)
-        self.tokens = keras.layers.Embedding(
-            vocabulary, width, embeddings_initializer=deviation, name="tokens"
-        )
+        own = {name: value for name, value in locals().items() if name not in ("self", "kwargs", "__class__")}
+        super().__init__(own, **kwargs)
+        deviation = NORMAL_DEVIATION if initialisation == "normal" else width**-0.5
+        begin = keras.initializers.RandomNormal(stddev=deviation)
+        self.tokens = keras.layers.Embedding(vocabulary, width, embeddings_initializer=begin, name="tokens")
         self.scale = math.sqrt(width) if scaled else 1.0
         self.mask_zero = mask_zero
 
@@ -150,4 +176,10 @@ class Embedding(Layer):
 
 def embedding_of(config: ModelConfig, **kwargs: Any) -> Embedding:
     """The embedding that a configuration describes."""
-    return Embedding(config.vocabulary, config.width, scaled=config.scale_embedding, **kwargs)
+    return Embedding(
+        config.vocabulary,
+        config.width,
+        scaled=config.scale_embedding,
+        initialisation=config.initialisation,
+        **kwargs,
+    )

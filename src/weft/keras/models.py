@@ -8,7 +8,7 @@ from keras import ops
 from weft.config import ModelConfig
 from weft.errors import UserError
 from weft.keras.attention import Cache
-from weft.keras.layers import ACTIVATIONS, Embedding, embedding_of, make_norm, register
+from weft.keras.layers import ACTIVATIONS, Embedding, Layer, embedding_of, kernel, make_norm, register
 from weft.keras.stack import decoder_of, encoder_of
 
 __all__ = ["Decoder", "Encoder", "Model", "Seq2Seq", "make_model"]
@@ -41,7 +41,8 @@ class Model(keras.Model):
 
     def output_layer(self, *, bias: bool, name: str = "output") -> Any:
         """The projection to the vocabulary, where it is not the embedding's."""
-        return keras.layers.Dense(self.config.vocabulary, use_bias=bias, name=name)
+        begin = kernel(self.config.initialisation)
+        return keras.layers.Dense(self.config.vocabulary, use_bias=bias, kernel_initializer=begin, name=name)
 
     def new_caches(self, rows: Any, capacity: int) -> list[Cache]:
         """Empty caches for `capacity` tokens of each of so many rows."""
@@ -178,11 +179,12 @@ class Encoder(Model):
         config = self.config
         self.head_names, self.labels, self.pooling = tuple(heads), labels, pooling
         self.embedding = embedding_of(config, name="embedding")
-        self.segments = (
-            keras.layers.Embedding(config.segments, config.width, name="segments")
-            if config.segments
-            else None
-        )
+        self.segments: Any = None
+        if config.segments:
+            begin = kernel("normal")
+            self.segments = keras.layers.Embedding(
+                config.segments, config.width, embeddings_initializer=begin, name="segments"
+            )
         self.encoder = encoder_of(config, name="encoder")
         self.heads = {name: self._head(name) for name in self.head_names}
 
@@ -227,7 +229,26 @@ class Encoder(Model):
             return MaskedHead(config.model_dump(mode="json"), name="masked")
         if name == "pooler":
             return keras.layers.Dense(config.width, activation="tanh", use_bias=config.bias, name="pooler")
-        return keras.layers.Dense(2 if name in ("next", "answer") else self.labels, name=name)
+        return Labels(2 if name in ("next", "answer") else self.labels, dropout=config.dropout, name=name)
+
+
+@register
+class Labels(Layer):
+    """A score for each label, after dropout (Devlin et al. 2019, section 4)."""
+
+    def __init__(self, labels: int, *, dropout: float = 0.0, **kwargs: Any) -> None:
+        super().__init__({"labels": labels, "dropout": dropout}, **kwargs)
+        self.dropout = keras.layers.Dropout(dropout)
+        self.scores = keras.layers.Dense(labels, name="output")
+
+    def build(self, input_shape: Any) -> None:
+        self.scores.build(input_shape)
+
+    def compute_output_shape(self, input_shape: Any, *_: Any, **__: Any) -> Any:
+        return (*input_shape[:-1], self.settings["labels"])
+
+    def call(self, states: Any, training: bool | None = None) -> Any:
+        return self.scores(self.dropout(states, training=training))
 
 
 @register

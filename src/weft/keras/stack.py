@@ -7,7 +7,8 @@ import keras
 from keras import ops
 
 from weft.config import ModelConfig
-from weft.keras.attention import Cache, MultiHeadAttention
+from weft.errors import UserError
+from weft.keras.attention import Cache, MultiHeadAttention, joined
 from weft.keras.layers import FeedForward, Layer, make_norm, register
 from weft.keras.positions import Positions, make_positions
 
@@ -41,6 +42,7 @@ def block_settings(config: ModelConfig) -> dict[str, Any]:
         "attention_dropout": config.attention_dropout,
         "activation_dropout": config.activation_dropout,
         "zero_output": config.zero_output,
+        "initialisation": config.initialisation,
     }
 
 
@@ -67,6 +69,7 @@ class Block(Layer):
         attention_dropout: float = 0.0,
         activation_dropout: float = 0.0,
         zero_output: bool = False,
+        initialisation: str = "xavier",
         cross: bool = False,
         **kwargs: Any,
     ) -> None:
@@ -80,6 +83,7 @@ class Block(Layer):
             "norm_epsilon": norm_epsilon,
             "dropout": attention_dropout,
             "zero_output": zero_output,
+            "initialisation": initialisation,
         }
         self.norm_first = norm_first
         self.attention = MultiHeadAttention(num_heads, key_dim, name="attention", **attention)
@@ -107,6 +111,7 @@ class Block(Layer):
             bias=settings["bias"],
             dropout=settings["activation_dropout"],
             zero_output=settings["zero_output"],
+            initialisation=settings["initialisation"],
             name="feed_forward",
         )
         self.feed_forward.build(input_shape)
@@ -136,7 +141,9 @@ class TransformerEncoderLayer(Block):
         training: bool | None = None,
     ) -> Any:
         """(B, T, D). `mask` (B, T) is True at real tokens, as Keras hands it on; `attention_mask` as in attention."""
-        allowed = attention_mask if mask is None or attention_mask is not None else mask[:, None, None, :]
+        allowed = attention_mask
+        if mask is not None:
+            allowed = joined(mask[:, None, None, :], attention_mask)
 
         def attend(y: Any) -> Any:
             return self.attention(y, attention_mask=allowed, position=position, bias=bias, training=training)
@@ -322,8 +329,9 @@ class TransformerDecoder(Stack):
         **block: Any,
     ) -> None:
         keras_own = {name: block.pop(name) for name in ("name", "dtype", "trainable") if name in block}
-        for name in ("window", "global_every"):
-            block.pop(name, None)
+        if block.pop("window", None) is not None:
+            raise UserError("window: a decoder here sees all that stands before")
+        block.pop("global_every", None)
         super().__init__(
             num_layers, position=position, embedding_norm=embedding_norm, block=block, **keras_own
         )

@@ -16,20 +16,25 @@ __all__ = ["CrossEntropy", "InverseSquareRoot", "pair_batches"]
 
 @register
 class CrossEntropy(keras.losses.Loss):
-    """Label-smoothed cross-entropy in nats, the mean over all labels (B, T) but the padding; predictions are logits.
+    """Label-smoothed cross-entropy in nats, the mean over all labels (B, T) but the `pad` ids; predictions are logits.
 
     The same number as weft's own loss: a share `smoothing` is spread over the whole vocabulary (Szegedy et al. 2016,
-    section 7).
+    section 7). It is one number for a batch, which weights of single labels do not suit.
     """
 
     def __init__(
-        self, *, smoothing: float = 0.0, pad: int = 0, name: str = "cross_entropy", **kwargs: Any
+        self, *, pad: int, smoothing: float = 0.0, name: str = "cross_entropy", **kwargs: Any
     ) -> None:
         super().__init__(name=name, **kwargs)
         self.smoothing, self.pad = smoothing, pad
 
     def get_config(self) -> dict[str, Any]:
         return {**super().get_config(), "smoothing": self.smoothing, "pad": self.pad}
+
+    def __call__(self, y_true: Any, y_pred: Any, sample_weight: Any = None) -> Any:
+        if sample_weight is not None:
+            raise UserError("sample_weight: this loss is one number for a batch: leave the weights out")
+        return super().__call__(y_true, y_pred)
 
     def call(self, y_true: Any, y_pred: Any) -> Any:
         real = ops.cast(ops.not_equal(y_true, self.pad), "float32")
@@ -68,7 +73,7 @@ def pair_batches(
     """A `tf.data.Dataset` for `fit`: ({"source": (B, S), "target": (B, T)}, labels (B, T)), rows of like length together.
 
     `sources` end with the end token, if the model wants one; `targets` are without the start and the end token. A batch
-    holds up to `batch_tokens` source and target tokens, padding included, and each pass has its own order.
+    holds up to `batch_tokens` source and target tokens, padding included, or a single row; each pass has its own order.
     """
     if len(sources) != len(targets) or not sources:
         raise UserError(
@@ -76,7 +81,12 @@ def pair_batches(
         )
     import tensorflow as tf
 
-    sizes = np.array([len(source) + len(target) + 1 for source, target in zip(sources, targets, strict=True)])
+    sizes = np.array(
+        [(len(source), len(target) + 1) for source, target in zip(sources, targets, strict=True)]
+    )
+    if not sizes[:, 0].all():
+        raise UserError(f"source {int(sizes[:, 0].argmin()) + 1} is empty")
+    draw = np.random.default_rng(seed)
 
     def rows(numbers: Sequence[int]) -> tuple[dict[str, Any], Any]:
         read = _padded([sources[number] for number in numbers], special.pad)
@@ -87,16 +97,17 @@ def pair_batches(
         )
 
     def batches() -> Iterator[tuple[dict[str, Any], Any]]:
-        draw = np.random.default_rng(seed)
         while True:
-            order = np.argsort(sizes + draw.random(len(sizes)) * 4, kind="stable")  # lengths mixed a little
-            cut: list[list[int]] = [[]]
+            order = np.argsort(
+                sizes.sum(1) + draw.random(len(sizes)) * 4, kind="stable"
+            )  # lengths mixed a little
+            cut: list[list[int]] = []
+            longest = np.zeros(2, int)
             for number in order.tolist():
-                longest = (
-                    max(sizes[number], *(sizes[each] for each in cut[-1][-1:])) if cut[-1] else sizes[number]
-                )
-                if cut[-1] and (len(cut[-1]) + 1) * longest > batch_tokens:
+                longest = np.maximum(longest, sizes[number])
+                if not cut or (len(cut[-1]) + 1) * longest.sum() > batch_tokens:
                     cut.append([])
+                    longest = sizes[number]
                 cut[-1].append(number)
             for place in draw.permutation(len(cut)):
                 yield rows(cut[place])

@@ -7,6 +7,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
+from pydantic import ValidationError
 from safetensors import SafetensorError, safe_open
 from safetensors.numpy import save
 
@@ -15,8 +16,8 @@ from weft.errors import UserError, suggest
 from weft.families.huggingface import read_json
 from weft.keras.attention import MultiHeadAttention
 from weft.keras.layers import Embedding, FeedForward, RMSNorm
-from weft.keras.models import Decoder, Encoder, MaskedHead, Model, Seq2Seq, make_model
-from weft.keras.positions import Positions
+from weft.keras.models import Decoder, Encoder, Labels, MaskedHead, Model, Seq2Seq, make_model
+from weft.keras.positions import LearnedPositions, Positions, RelativeBuckets
 from weft.keras.stack import Block, Stack
 from weft.runs.folder import verify, write_folder
 
@@ -61,6 +62,12 @@ def save_model(model: Model, folder: str | Path, *, like: str | Path) -> None:
     config = read_folder_config(source)
     if config.model != model.config:
         raise UserError(f"{source}: the model in it has another shape than the one to be saved")
+    names, there = {each.name for each in variables(model)}, set(_read(source / MODEL))
+    if names != there:
+        different = sorted(names ^ there)
+        raise UserError(
+            f"{source}: the model in it has other weights than the one to be saved: {different[0]}"
+        )
     own: dict[str, NDArray[Any]] = {}
     aliases: dict[str, str] = {}
     first: dict[int, str] = {}
@@ -71,8 +78,8 @@ def save_model(model: Model, folder: str | Path, *, like: str | Path) -> None:
         first[id(variable)] = name
         value = np.asarray(variable.numpy(), np.float32)
         own[name] = np.ascontiguousarray(value.T if turned else value)
-    names = ("tokenizer*.json", "*.spm", "vocab.json", CONFIG)
-    files: dict[str, Any] = {path.name: path.read_bytes() for name in names for path in source.glob(name)}
+    kept = ("tokenizer*.json", "*.spm", "vocab.json", "ngrams.safetensors", CONFIG)
+    files: dict[str, Any] = {path.name: path.read_bytes() for name in kept for path in source.glob(name)}
     files[MODEL] = save(own, metadata={ALIASES: json.dumps(aliases)} if aliases else None)
     write_folder(Path(folder), kind=config.task, files=files)
 
@@ -100,7 +107,12 @@ def read_folder_config(folder: Path) -> FolderConfig:
         raise UserError(
             f"{folder / CONFIG}: a model for {described.get('task')!r}, which this weft does not know"
         )
-    return FOLDERS[described["task"]].model_validate_json(json.dumps(described))
+    try:
+        return FOLDERS[described["task"]].model_validate_json(json.dumps(described))
+    except ValidationError as error:
+        first = error.errors()[0]
+        place = ".".join(map(str, first["loc"]))
+        raise UserError(f"{folder / CONFIG}: {place}: {first['msg']}") from error
 
 
 def _read(path: Path) -> dict[str, NDArray[Any]]:
@@ -151,8 +163,10 @@ def _of_head(model: Encoder, name: str, head: Any) -> Iterator[Named]:
         yield Named(f"{prefix}.output.weight", model.embedding.tokens.embeddings, False)
         if head.output_bias is not None:
             yield Named(f"{prefix}.output.bias", head.output_bias, False)
+    elif isinstance(head, Labels):
+        yield from _of(head.scores, f"{prefix}.output")
     else:
-        yield from _of(head, f"{prefix}.dense" if name == "pooler" else f"{prefix}.output")
+        yield from _of(head, f"{prefix}.dense")
 
 
 def _of(layer: Any, prefix: str) -> Iterator[Named]:
@@ -163,9 +177,10 @@ def _of(layer: Any, prefix: str) -> Iterator[Named]:
         case RMSNorm():
             if layer.weight is not None:
                 yield Named(f"{prefix}.weight", layer.weight, False)
+        case LearnedPositions() | RelativeBuckets():
+            yield Named(f"{prefix}.table.weight", layer.table, False)
         case Positions():
-            if getattr(layer, "built", False) and layer.trainable_weights:
-                yield Named(f"{prefix}.table.weight", layer.table, False)
+            pass
         case MultiHeadAttention():
             for name in ("query", "key", "value", "query_norm", "key_norm"):
                 if (part := getattr(layer, name)) is not None:
