@@ -174,7 +174,7 @@ LOOKS: list[tuple[str, Callable[[Path], object], str]] = [
     (
         "ctranslate2",
         lambda p: (p.mkdir(), [(p / n).write_text("{}") for n in ("model.bin", "shared_vocabulary.json")]),
-        "a CTranslate2 folder",
+        "a model for CTranslate2",
     ),
     ("pickles", lambda p: (p.mkdir(), zip_pickle(p / "best.pt")), r"best\.pt is a Python pickle"),
     (
