@@ -305,7 +305,9 @@ def test_the_threshold_is_the_best_there_is(rows: list[tuple[float, float, bool]
     found = best_threshold(margins, given=given_, withheld=withheld)
     assert np.isfinite(found)
     best = max(total(each) for each in (-9.0, -2.0, -0.2, 0.1, 1.0, 9.0))
-    assert total(found) == pytest.approx(best)  # sums of the same numbers in other orders differ in the last bit
+    assert total(found) == pytest.approx(
+        best
+    )  # sums of the same numbers in other orders differ in the last bit
 
 
 # ------------------------------------------------------------------------------------------------- labels, loss, batches

@@ -287,6 +287,16 @@ def test_the_end_of_a_stream_is_held_out(corpus: Path, tmp_path: Path) -> None:
     assert len(few.valid) == 1  # a row at the least
 
 
+def test_of_a_large_text_no_more_is_held_out_than_tells_losses_apart(
+    corpus: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("weft.tasks.language_model.MOST_HELD_OUT", 50)
+    task, _, _ = make(tmp_path, corpus, hold_out=0.2)
+    assert isinstance(task.train, Streamed)
+    assert isinstance(task.valid, Streamed)
+    assert (task.valid.stream.size, task.train.stream.size) == (50, len(RHYME) * 30 + 1 - 50)
+
+
 def test_a_text_of_its_own_is_held_out(corpus: Path, tmp_path: Path) -> None:
     (tmp_path / "valid.txt").write_text(RHYME)
     task, _, _ = make(tmp_path, corpus, valid=tmp_path / "valid.txt")

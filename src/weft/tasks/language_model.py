@@ -27,6 +27,8 @@ from weft.text.tokenizer import Layout, Tokenizer
 
 __all__ = ["LanguageProblem"]
 
+MOST_HELD_OUT = 2**20  # tokens, of a text that is trained on
+
 KINDS = ("bpe", "words", "characters")  # tokenizers that keep the ends of lines, or know where they are
 TOKENIZER_LINES = 1_000_000  # more teach a tokenizer nothing more
 BYTES = "bytes.json"
@@ -186,9 +188,12 @@ class LanguageProblem(Problem):
         return store, int(json.loads(path.read_text(encoding="utf-8")))
 
     def _divided(self, store: TokenStore, tokenizer: Tokenizer) -> tuple["Texts", Texts]:
-        """What is learned from, and what is held out: the end of a stream, a row at the least, or some of the texts."""
+        """What is learned from, and what is held out: the end of a stream, a row at the least, or some of the texts.
+
+        However large the text, no more than `MOST_HELD_OUT` tokens are: they tell losses apart as well as more would.
+        """
         size, length = len(store[FIELD].ids), self.run.language.length
-        tokens = max(1, int(self.run.hold_out * size))
+        tokens = min(MOST_HELD_OUT, max(1, int(self.run.hold_out * size)))
         if self.run.language.texts == "stream":
             end = max(0, size - max(tokens, length + 1))
             return (
