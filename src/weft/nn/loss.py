@@ -34,8 +34,7 @@ class _ProjectedCrossEntropy(torch.autograd.Function):
     ) -> Tensor:
         dtype = hidden.dtype
         typed_weight = weight.to(dtype)
-        numbers = CHUNK_NUMBERS if hidden.device.type == "cpu" else CHUNK_NUMBERS_CUDA
-        step = max(1, numbers // weight.shape[0])
+        step = _chunk(hidden, weight)
         total = torch.zeros((), device=hidden.device)
         d_hidden = torch.empty_like(hidden)
         d_weight = torch.zeros(weight.shape, dtype=weight.dtype, device=hidden.device)
@@ -94,8 +93,20 @@ def vocabulary_loss(
         if torch.is_grad_enabled():
             total = _ProjectedCrossEntropy.apply(hidden, weight, bias, labels, smoothing)  # type: ignore[no-untyped-call]
         else:
-            logits = (hidden @ weight.to(hidden.dtype).T).float()
-            total = torch.nn.functional.cross_entropy(
-                logits if bias is None else logits + bias, labels, label_smoothing=smoothing, reduction="sum"
-            )
+            typed_weight, step = weight.to(hidden.dtype), _chunk(hidden, weight)
+            total = torch.zeros((), device=hidden.device)
+            for rows, chosen in zip(hidden.split(step), labels.split(step), strict=True):
+                logits = (rows @ typed_weight.T).float()  # (chunk, V)
+                total += torch.nn.functional.cross_entropy(
+                    logits if bias is None else logits.add_(bias),
+                    chosen,
+                    label_smoothing=smoothing,
+                    reduction="sum",
+                )
     return Loss(total, len(labels))
+
+
+def _chunk(hidden: Tensor, weight: Tensor) -> int:
+    """How many rows of `hidden` are given their logits together."""
+    numbers = CHUNK_NUMBERS if hidden.device.type == "cpu" else CHUNK_NUMBERS_CUDA
+    return max(1, numbers // weight.shape[0])
