@@ -11,8 +11,8 @@ import torch
 
 from weft.config import EncoderConfig
 from weft.errors import UserError
-from weft.exchange import export_model, import_model
-from weft.interchange.ctranslate2_import import import_ctranslate2, is_ctranslate2
+from weft.exchange import describe, export_model, import_model
+from weft.interchange.ctranslate2_import import is_ctranslate2
 from weft.nn.inference import Precision, choose_precision, convert
 from weft.overrides import load_settings
 from weft.pipelines import PIPELINES
@@ -22,6 +22,7 @@ from weft.preparation import DATA, RUN, check, find_problem, placed, prepare, pr
 from weft.runs.claim import claim, give_back
 from weft.runs.folder import REQUEST, read_manifest, update_folder
 from weft.runs.log import read_log
+from weft.runs.manifest import MANIFEST
 from weft.saved import load_ngrams, load_saved, make_model, read_config, tokenizer_class
 from weft.tasks import PROBLEMS
 from weft.training.loop import Result, Trainer
@@ -158,25 +159,14 @@ def load(
 def info(path: str | Path) -> dict[str, Any]:
     """What a folder holds, without loading its weights."""
     folder = Path(path)
-    if is_ctranslate2(folder):
-        imported = import_ctranslate2(folder)
-        sizes = {id(array): array.size for array in imported.weights.values()}
-        return {
-            "folder": str(folder),
-            "form": "CTranslate2",
-            **imported.config.facts,
-            "parameters": sum(sizes.values()),
-            "model": imported.config.model.model_dump(),
-        }
-    manifest = read_manifest(folder)
-    config = read_config(folder)
+    config = describe(folder)
     with torch.device("meta"):
         model = make_model(config)
     return {
         "folder": str(folder),
         **config.facts,
         "parameters": sum(parameter.numel() for parameter in model.parameters()),
-        "weft": manifest.weft,
+        "weft": read_manifest(folder).weft if (folder / MANIFEST).is_file() else None,
         "model": config.model.model_dump(),
         "run": json.loads((folder / RUN).read_text("utf-8")) if (folder / RUN).exists() else None,
         "result": _result(folder),

@@ -13,7 +13,13 @@ from weft.families import export_folder, import_folder
 from weft.families.reader_tokenizer import READER_FILES
 from weft.families.tokenizer_files import SENTENCEPIECE_FILES
 from weft.interchange.ctranslate2_export import export_ctranslate2
-from weft.interchange.ctranslate2_import import DESCRIPTION, TOKENIZER, import_ctranslate2, is_ctranslate2
+from weft.interchange.ctranslate2_import import (
+    DESCRIPTION,
+    TOKENIZER,
+    describe_ctranslate2,
+    import_ctranslate2,
+    is_ctranslate2,
+)
 from weft.runs.folder import verify, write_folder
 from weft.runs.manifest import MANIFEST
 from weft.runs.tensors import MODEL, save_tensors
@@ -97,7 +103,7 @@ def export_model(
 
 def describe(folder: Path) -> FolderConfig:
     """What the model in a folder is, weft's own or one for CTranslate2."""
-    return import_ctranslate2(folder).config if is_ctranslate2(folder) else read_config(folder)
+    return describe_ctranslate2(folder)[0] if is_ctranslate2(folder) else read_config(folder)
 
 
 def load_any(folder: Path) -> Saved:

@@ -1,13 +1,13 @@
 """A model's folder and the model: its configuration, its weights and its tokenizer."""
 
-import json
 from pathlib import Path
 from typing import NamedTuple, cast
 
 import tokenizers
 import torch
 
-from weft.config import FOLDERS, ClassifierConfig, FolderConfig, GeneratorConfig, ReaderConfig
+from weft.config import ClassifierConfig, FolderConfig, GeneratorConfig, ReaderConfig
+from weft.description import read_description
 from weft.errors import UserError
 from weft.families.decoder_tokenizer import NamedBackend
 from weft.families.marian_tokenizer import MarianTokenizer
@@ -16,9 +16,7 @@ from weft.models.encoder import Encoder
 from weft.models.ngrams import NGRAMS, Ngrams
 from weft.models.seq2seq import Seq2Seq
 from weft.models.transformer_xl import TransformerXL
-from weft.overrides import validate
 from weft.runs.folder import read_manifest, verify
-from weft.runs.manifest import DamagedError
 from weft.runs.tensors import load_tensors
 from weft.text.tokenizer import Tokenizer
 
@@ -54,17 +52,7 @@ def read_config(folder: Path) -> FolderConfig:
     path = folder / CONFIG
     if not path.exists():
         raise UserError(f"{folder}: the run has not got as far as a model: weft train --resume {folder}")
-    try:
-        config = json.loads(path.read_bytes())
-    except (ValueError, RecursionError) as error:
-        raise DamagedError(f"{path}: the file is damaged: it is not JSON ({error})") from error
-    if not isinstance(config, dict):
-        raise DamagedError(f"{path}: the file is damaged: it holds no JSON object")
-    if config.get("task") not in FOLDERS:
-        raise UserError(
-            f"{path}: a model for {config.get('task')!r}, which this weft does not know: update weft"
-        )
-    return validate(FOLDERS[config["task"]], config)
+    return read_description(path)
 
 
 def make_model(config: FolderConfig) -> Seq2Seq | Encoder | Decoder | TransformerXL:

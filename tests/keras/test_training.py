@@ -276,6 +276,11 @@ def test_what_the_search_cannot_take_is_named() -> None:
             translator.generate(sources, **options)
 
 
+def test_a_decoder_has_no_windows() -> None:
+    with pytest.raises(UserError, match="window"):
+        keras.TransformerDecoder(1, num_heads=2, key_dim=8, feed_forward=16, window=3)
+
+
 def test_batches_keep_their_bound_and_their_order_changes() -> None:
     sources, targets = pairs(300)
     made = keras.pair_batches(sources, targets, special=SpecialTokens(), batch_tokens=128, repeat=False)

@@ -11,17 +11,17 @@ import numpy as np
 from numpy.typing import NDArray
 from tokenizers import Regex, Tokenizer, decoders, models, pre_tokenizers
 
-from weft.config import FOLDERS, ModelConfig, TranslatorConfig
+from weft.config import FolderConfig, ModelConfig, TranslatorConfig
+from weft.description import read_description
 from weft.errors import UserError
 from weft.families.huggingface import Imported, read_json
 from weft.families.table import make_config
 from weft.families.tokenizer_files import SENTENCEPIECE_FILES
 from weft.interchange.ctranslate2_file import read_model
 from weft.interchange.ctranslate2_layout import ACTIVATIONS, ENCODINGS, known_variables, to_weights
-from weft.overrides import validate
 from weft.text.tokenizer import SPECIAL_TOKENS
 
-__all__ = ["DESCRIPTION", "TOKENIZER", "import_ctranslate2", "is_ctranslate2"]
+__all__ = ["DESCRIPTION", "TOKENIZER", "describe_ctranslate2", "import_ctranslate2", "is_ctranslate2"]
 
 Array = NDArray[Any]
 
@@ -52,6 +52,18 @@ def is_ctranslate2(folder: Path) -> bool:
     return (folder / _BINARY).is_file()
 
 
+def describe_ctranslate2(folder: Path) -> tuple[FolderConfig, dict[str, bytes]]:
+    """What the model in a folder is, and its tokenizer's files; no more is read than that takes."""
+    if not (folder / DESCRIPTION).is_file():
+        imported = import_ctranslate2(folder)
+        return imported.config, imported.tokenizer
+    config = read_description(folder / DESCRIPTION)
+    kinds = [names for names in _TOKENIZERS if all((folder / name).is_file() for name in names)]
+    if not kinds:
+        raise UserError(f"{folder}: no {TOKENIZER} in it, nor {', '.join(SENTENCEPIECE_FILES)}")
+    return config, {name: (folder / name).read_bytes() for name in kinds[0]}
+
+
 def import_ctranslate2(folder: Path) -> Imported:
     """Read a CTranslate2 folder: one that weft wrote, or any encoder-decoder whose pieces are characters.
 
@@ -60,30 +72,14 @@ def import_ctranslate2(folder: Path) -> Imported:
     """
     contents = read_model(folder / _BINARY)
     if (folder / DESCRIPTION).is_file():
-        return _of_weft(folder, contents.variables)
+        config, tokenizer = describe_ctranslate2(folder)
+        return Imported(config, _weights(config.model, contents.variables, folder), tokenizer)
     if contents.specification not in _SPECIFICATIONS:
         raise UserError(
             f"{folder}: a {contents.specification} without a {DESCRIPTION}: beside what it wrote itself, weft reads "
             "encoder-decoders"
         )
     return _of_others(folder, contents.variables)
-
-
-def _of_weft(folder: Path, variables: Mapping[str, Array]) -> Imported:
-    described = read_json(folder / DESCRIPTION)
-    if described.get("task") not in FOLDERS:
-        raise UserError(
-            f"{folder / DESCRIPTION}: a model for {described.get('task')!r}, which this weft does not know: update weft"
-        )
-    try:
-        config = validate(FOLDERS[described["task"]], described)
-    except UserError as error:
-        raise UserError(f"{folder / DESCRIPTION}: {error}") from error
-    kinds = [names for names in _TOKENIZERS if all((folder / name).is_file() for name in names)]
-    if not kinds:
-        raise UserError(f"{folder}: no {TOKENIZER} in it, nor {', '.join(SENTENCEPIECE_FILES)}")
-    tokenizer = {name: (folder / name).read_bytes() for name in kinds[0]}
-    return Imported(config, _weights(config.model, variables, folder), tokenizer)
 
 
 def _of_others(folder: Path, variables: dict[str, Array]) -> Imported:
@@ -192,10 +188,8 @@ def _read_model(variables: Mapping[str, Array], settings: Mapping[str, Any], *, 
     }
     problems: set[str] = set()
     width, scale = variables[_SOURCE].shape[1], found["scale_embeddings"]
-    scaled = scale is not False and (
-        (isinstance(scale, int) and bool(scale)) or math.isclose(scale, math.sqrt(width))
-    )
-    if isinstance(scale, float) and not scaled and scale != 1.0:
+    scaled = scale == 1 if isinstance(scale, int) else math.isclose(scale, math.sqrt(width), rel_tol=1e-6)
+    if not scaled and scale not in (0, 1.0):  # a flag, or the factor itself
         problems.add(f"scale_embeddings = {scale:g}")
     if found["activation"] >= len(ACTIVATIONS):
         problems.add(f"activation = {found['activation']}")

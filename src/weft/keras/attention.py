@@ -6,7 +6,7 @@ from typing import Any, NamedTuple
 import keras
 from keras import ops
 
-from weft.keras.layers import RMS_EPSILON, Layer, RMSNorm, kernel, register
+from weft.keras.layers import RMS_EPSILON, Layer, RMSNorm, arguments, linear, register
 from weft.keras.positions import Positions
 
 __all__ = ["Cache", "MultiHeadAttention", "joined"]
@@ -47,20 +47,13 @@ class MultiHeadAttention(Layer):
         initialisation: str = "xavier",
         **kwargs: Any,
     ) -> None:
-        own = {name: value for name, value in locals().items() if name not in ("self", "kwargs", "__class__")}
-        super().__init__(own, **kwargs)
+        super().__init__(arguments(locals()), **kwargs)
         self.num_heads, self.key_dim = num_heads, key_dim
         self.groups = num_kv_heads or num_heads
         biased = bias if query_key_value_bias is None else query_key_value_bias
-        self.query = keras.layers.Dense(
-            num_heads * key_dim, use_bias=biased, kernel_initializer=kernel(initialisation), name="query"
-        )
-        self.key = keras.layers.Dense(
-            self.groups * key_dim, use_bias=biased, kernel_initializer=kernel(initialisation), name="key"
-        )
-        self.value = keras.layers.Dense(
-            self.groups * key_dim, use_bias=biased, kernel_initializer=kernel(initialisation), name="value"
-        )
+        self.query = linear(num_heads * key_dim, bias=biased, begin=initialisation, name="query")
+        self.key = linear(self.groups * key_dim, bias=biased, begin=initialisation, name="key")
+        self.value = linear(self.groups * key_dim, bias=biased, begin=initialisation, name="value")
         self.query_norm = self.key_norm = None
         if query_key_norm:
             epsilon = norm_epsilon or RMS_EPSILON
@@ -71,10 +64,8 @@ class MultiHeadAttention(Layer):
 
     def build(self, query_shape: Any, value_shape: Any = None) -> None:
         width = self.settings["width"] or query_shape[-1]
-        begin = "zeros" if self.settings["zero_output"] else kernel(self.settings["initialisation"])
-        self.out = keras.layers.Dense(
-            width, use_bias=self.settings["bias"], kernel_initializer=begin, name="output"
-        )
+        begin = "zeros" if self.settings["zero_output"] else self.settings["initialisation"]
+        self.out = linear(width, bias=self.settings["bias"], begin=begin, name="output")
         self.query.build(query_shape)
         for layer in (self.key, self.value):
             layer.build(value_shape or query_shape)
@@ -162,10 +153,10 @@ class MultiHeadAttention(Layer):
             weights = ops.where(mask, weights, ops.cast(0.0, weights.dtype))
         mixed = ops.matmul(self.dropout(weights, training=training), values)  # (B, H, T, K)
         shape = ops.shape(queries)
-        joined = ops.reshape(
+        heads = ops.reshape(
             ops.transpose(mixed, (0, 2, 1, 3)), (shape[0], shape[2], self.num_heads * self.key_dim)
         )
-        return self.out(joined), weights
+        return self.out(heads), weights
 
     def _split(self, x: Any, heads: int) -> Any:
         """(B, T, heads·K) to (B, heads, T, K)."""

@@ -8,7 +8,21 @@ from keras import ops
 
 from weft.config import ModelConfig
 
-__all__ = ["Embedding", "FeedForward", "Layer", "RMSNorm", "embedding_of", "kernel", "make_norm", "register"]
+__all__ = [
+    "ACTIVATIONS",
+    "Embedding",
+    "FeedForward",
+    "Layer",
+    "Output",
+    "RMSNorm",
+    "arguments",
+    "embedding_of",
+    "initial",
+    "linear",
+    "make_norm",
+    "output_of",
+    "register",
+]
 
 NORMAL_DEVIATION = 0.02
 
@@ -18,11 +32,21 @@ LAYER_EPSILON = 1e-5
 RMS_EPSILON = 1e-6
 
 
-def kernel(initialisation: str) -> Any:
-    """What a matrix begins as: "xavier" (Glorot and Bengio 2010), or "normal" with a deviation of 0.02."""
-    if initialisation == "normal":
+def initial(kind: str) -> Any:
+    """What a matrix begins as: "xavier" (Glorot and Bengio 2010), "normal" with a deviation of 0.02, or "zeros"."""
+    if kind == "normal":
         return keras.initializers.RandomNormal(stddev=NORMAL_DEVIATION)
-    return keras.initializers.GlorotUniform()
+    return keras.initializers.Zeros() if kind == "zeros" else keras.initializers.GlorotUniform()
+
+
+def linear(width: int, *, bias: bool, begin: str, **kwargs: Any) -> Any:
+    """x W + b, W as `initial` says."""
+    return keras.layers.Dense(width, use_bias=bias, kernel_initializer=initial(begin), **kwargs)
+
+
+def arguments(scope: dict[str, Any]) -> dict[str, Any]:
+    """What a constructor was called with, all but what is Keras's own, from its `locals()`."""
+    return {name: value for name, value in scope.items() if name not in ("self", "kwargs", "__class__")}
 
 
 class Layer(keras.layers.Layer):
@@ -99,21 +123,11 @@ class FeedForward(Layer):
         initialisation: str = "xavier",
         **kwargs: Any,
     ) -> None:
-        own = {name: value for name, value in locals().items() if name not in ("self", "kwargs", "__class__")}
-        super().__init__(own, **kwargs)
+        super().__init__(arguments(locals()), **kwargs)
         self.activation = ACTIVATIONS[activation]
-        self.up = keras.layers.Dense(
-            feed_forward, use_bias=bias, kernel_initializer=kernel(initialisation), name="up"
-        )
-        self.gate = (
-            keras.layers.Dense(
-                feed_forward, use_bias=bias, kernel_initializer=kernel(initialisation), name="gate"
-            )
-            if gated
-            else None
-        )
-        begin = "zeros" if zero_output else kernel(initialisation)
-        self.down = keras.layers.Dense(width, use_bias=bias, kernel_initializer=begin, name="down")
+        self.up = linear(feed_forward, bias=bias, begin=initialisation, name="up")
+        self.gate = linear(feed_forward, bias=bias, begin=initialisation, name="gate") if gated else None
+        self.down = linear(width, bias=bias, begin="zeros" if zero_output else initialisation, name="down")
         self.dropout = keras.layers.Dropout(dropout)
 
     def build(self, input_shape: Any) -> None:
@@ -148,8 +162,7 @@ class Embedding(Layer):
         initialisation: str = "xavier",
         **kwargs: Any,
     ) -> None:
-        own = {name: value for name, value in locals().items() if name not in ("self", "kwargs", "__class__")}
-        super().__init__(own, **kwargs)
+        super().__init__(arguments(locals()), **kwargs)
         deviation = NORMAL_DEVIATION if initialisation == "normal" else width**-0.5
         begin = keras.initializers.RandomNormal(stddev=deviation)
         self.tokens = keras.layers.Embedding(vocabulary, width, embeddings_initializer=begin, name="tokens")
@@ -168,10 +181,41 @@ class Embedding(Layer):
     def call(self, ids: Any) -> Any:
         return self.tokens(ids) * self.scale
 
-    def logits(self, hidden: Any) -> Any:
-        """Scores over the vocabulary by the same vectors."""
-        table = ops.cast(self.tokens.embeddings, hidden.dtype)
-        return ops.matmul(hidden, ops.transpose(table))
+
+@register
+class Output(Layer):
+    """Scores over the vocabulary: by a matrix of its own, or, `tied`, by the table of an embedding (Press and Wolf 2017)."""
+
+    def __init__(
+        self, vocabulary: int, *, tied: bool, bias: bool, initialisation: str = "xavier", **kwargs: Any
+    ) -> None:
+        super().__init__(arguments(locals()), **kwargs)
+        self.matrix = None if tied else linear(vocabulary, bias=bias, begin=initialisation, name="matrix")
+        self.bias: Any = None
+
+    def build(self, input_shape: Any) -> None:
+        if self.matrix is not None:
+            self.matrix.build(input_shape)
+        elif self.settings["bias"]:
+            self.bias = self.add_weight(
+                shape=(self.settings["vocabulary"],), initializer="zeros", name="bias"
+            )
+
+    def compute_output_shape(self, input_shape: Any, *_: Any, **__: Any) -> Any:
+        return (*input_shape[:-1], self.settings["vocabulary"])
+
+    def call(self, states: Any, *, embedding: Embedding) -> Any:
+        if self.matrix is not None:
+            return self.matrix(states)
+        table = ops.cast(embedding.tokens.embeddings, states.dtype)  # (V, D)
+        scores = ops.matmul(states, ops.transpose(table))
+        return scores if self.bias is None else scores + ops.cast(self.bias, scores.dtype)
+
+
+def output_of(config: ModelConfig) -> Output:
+    """The output that a configuration describes."""
+    tied, begin = config.tie != "none", config.initialisation
+    return Output(config.vocabulary, tied=tied, bias=config.output_bias, initialisation=begin, name="output")
 
 
 def embedding_of(config: ModelConfig, **kwargs: Any) -> Embedding:

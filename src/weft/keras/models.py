@@ -8,7 +8,18 @@ from keras import ops
 from weft.config import ModelConfig
 from weft.errors import UserError
 from weft.keras.attention import Cache
-from weft.keras.layers import ACTIVATIONS, Embedding, Layer, embedding_of, kernel, make_norm, register
+from weft.keras.layers import (
+    ACTIVATIONS,
+    Embedding,
+    Layer,
+    arguments,
+    embedding_of,
+    initial,
+    linear,
+    make_norm,
+    output_of,
+    register,
+)
 from weft.keras.stack import decoder_of, encoder_of
 
 __all__ = ["Decoder", "Encoder", "Model", "Seq2Seq", "make_model"]
@@ -38,11 +49,6 @@ class Model(keras.Model):
     def parts(self) -> list[Any]:
         """The layers that the model is made of, each once."""
         raise NotImplementedError
-
-    def output_layer(self, *, bias: bool, name: str = "output") -> Any:
-        """The projection to the vocabulary, where it is not the embedding's."""
-        begin = kernel(self.config.initialisation)
-        return keras.layers.Dense(self.config.vocabulary, use_bias=bias, kernel_initializer=begin, name=name)
 
     def new_caches(self, rows: Any, capacity: int) -> list[Cache]:
         """Empty caches for `capacity` tokens of each of so many rows."""
@@ -85,10 +91,7 @@ class Seq2Seq(Model):
         )
         self.encoder = encoder_of(config, name="encoder")
         self.decoder = decoder_of(config, cross=True, name="decoder")
-        self.projection = self.output_layer(bias=config.output_bias) if config.tie == "none" else None
-        self.output_bias: Any = None
-        if config.tie != "none" and config.output_bias:
-            self.output_bias = self.add_weight(shape=(config.vocabulary,), initializer="zeros", name="bias")
+        self.readout = output_of(config)
 
     def call(self, inputs: dict[str, Any], training: bool | None = None) -> Any:
         source, target = inputs["source"], inputs["target"]
@@ -99,8 +102,7 @@ class Seq2Seq(Model):
 
     def parts(self) -> list[Any]:
         apart = [] if self.config.tie == "three" else [self.target_embedding]
-        output = [] if self.projection is None else [self.projection]
-        return [self.source_embedding, *apart, self.encoder, self.decoder, *output]
+        return [self.source_embedding, *apart, self.encoder, self.decoder, self.readout]
 
     def encode(self, source: Any) -> tuple[list[tuple[Any, Any]], Any]:
         """Read the source: each block's keys and values of it, and which of its tokens are real."""
@@ -119,10 +121,7 @@ class Seq2Seq(Model):
 
     def logits(self, states: Any) -> Any:
         """Scores over the vocabulary."""
-        if self.projection is not None:
-            return self.projection(states)
-        scores = self.target_embedding.logits(states)
-        return scores if self.output_bias is None else scores + ops.cast(self.output_bias, scores.dtype)
+        return self.readout(states, embedding=self.target_embedding)
 
 
 @register
@@ -134,16 +133,13 @@ class Decoder(Model):
         config = self.config
         self.embedding = embedding_of(config, name="embedding")
         self.decoder = decoder_of(config, cross=False, name="decoder")
-        self.projection = self.output_layer(bias=config.output_bias) if config.tie == "none" else None
-        self.output_bias: Any = None
-        if config.tie != "none" and config.output_bias:
-            self.output_bias = self.add_weight(shape=(config.vocabulary,), initializer="zeros", name="bias")
+        self.readout = output_of(config)
 
     def call(self, ids: Any, training: bool | None = None) -> Any:
         return self.logits(self.decoder(self.embedding(ids), training=training))
 
     def parts(self) -> list[Any]:
-        return [self.embedding, self.decoder, *([] if self.projection is None else [self.projection])]
+        return [self.embedding, self.decoder, self.readout]
 
     def step(self, ids: Any, caches: list[Cache]) -> tuple[Any, list[Cache]]:
         """Logits (B, V) after the new tokens (B, T), and the caches with these in them."""
@@ -152,10 +148,7 @@ class Decoder(Model):
 
     def logits(self, states: Any) -> Any:
         """Scores over the vocabulary."""
-        if self.projection is not None:
-            return self.projection(states)
-        scores = self.embedding.logits(states)
-        return scores if self.output_bias is None else scores + ops.cast(self.output_bias, scores.dtype)
+        return self.readout(states, embedding=self.embedding)
 
 
 @register
@@ -181,7 +174,7 @@ class Encoder(Model):
         self.embedding = embedding_of(config, name="embedding")
         self.segments: Any = None
         if config.segments:
-            begin = kernel("normal")
+            begin = initial("normal")
             self.segments = keras.layers.Embedding(
                 config.segments, config.width, embeddings_initializer=begin, name="segments"
             )
@@ -217,29 +210,29 @@ class Encoder(Model):
     def masked_logits(self, states: Any) -> Any:
         """What each token was, over the vocabulary."""
         head = self.heads["masked"]
-        transformed = head(states)
-        if head.projection is not None:
-            return head.projection(transformed)
-        scores = self.embedding.logits(transformed)
-        return scores if head.output_bias is None else scores + ops.cast(head.output_bias, scores.dtype)
+        return head.readout(head(states), embedding=self.embedding)
 
     def _head(self, name: str) -> Any:
         config = self.config
         if name == "masked":
             return MaskedHead(config.model_dump(mode="json"), name="masked")
         if name == "pooler":
-            return keras.layers.Dense(config.width, activation="tanh", use_bias=config.bias, name="pooler")
-        return Labels(2 if name in ("next", "answer") else self.labels, dropout=config.dropout, name=name)
+            begin = config.initialisation
+            return linear(config.width, bias=config.bias, begin=begin, activation="tanh", name="pooler")
+        labels = 2 if name in ("next", "answer") else self.labels
+        return Labels(labels, dropout=config.dropout, initialisation=config.initialisation, name=name)
 
 
 @register
 class Labels(Layer):
     """A score for each label, after dropout (Devlin et al. 2019, section 4)."""
 
-    def __init__(self, labels: int, *, dropout: float = 0.0, **kwargs: Any) -> None:
-        super().__init__({"labels": labels, "dropout": dropout}, **kwargs)
+    def __init__(
+        self, labels: int, *, dropout: float = 0.0, initialisation: str = "xavier", **kwargs: Any
+    ) -> None:
+        super().__init__(arguments(locals()), **kwargs)
         self.dropout = keras.layers.Dropout(dropout)
-        self.scores = keras.layers.Dense(labels, name="output")
+        self.scores = linear(labels, bias=True, begin=initialisation, name="output")
 
     def build(self, input_shape: Any) -> None:
         self.scores.build(input_shape)
@@ -252,31 +245,20 @@ class Labels(Layer):
 
 
 @register
-class MaskedHead(keras.layers.Layer):
+class MaskedHead(Layer):
     """norm(f(dense(x))), before the vocabulary (Devlin et al. 2019, section 3.1)."""
 
     def __init__(self, config: dict[str, Any], **kwargs: Any) -> None:
-        super().__init__(**kwargs)
-        self.own = config
-        self.supports_masking = True
+        super().__init__({"config": config}, **kwargs)
         read = ModelConfig.model_validate(config)
         self.activation = ACTIVATIONS[read.activation]
-        self.dense = keras.layers.Dense(read.width, use_bias=read.bias, name="dense")
+        self.dense = linear(read.width, bias=read.bias, begin=read.initialisation, name="dense")
         self.norm = make_norm(read.norm, scale=read.norm_scale, epsilon=read.norm_epsilon, name="norm")
-        self.projection = None
-        self.output_bias: Any = None
-        if read.tie == "none":
-            self.projection = keras.layers.Dense(read.vocabulary, use_bias=read.output_bias, name="output")
-        elif read.output_bias:
-            self.output_bias = self.add_weight(shape=(read.vocabulary,), initializer="zeros", name="bias")
-
-    def get_config(self) -> dict[str, Any]:
-        return {**super().get_config(), "config": self.own}
+        self.readout = output_of(read)
 
     def build(self, input_shape: Any) -> None:
-        for layer in (self.dense, self.norm, self.projection):
-            if layer is not None:
-                layer.build(input_shape)
+        for layer in (self.dense, self.norm, self.readout):
+            layer.build(input_shape)
 
     def call(self, states: Any) -> Any:
         return self.norm(self.activation(self.dense(states)))

@@ -8,7 +8,7 @@ from keras import ops
 
 from weft.config import ModelConfig
 from weft.families.positions import position_table
-from weft.keras.layers import Layer, kernel, register
+from weft.keras.layers import Layer, initial, register
 
 __all__ = [
     "Alibi",
@@ -70,7 +70,7 @@ class LearnedPositions(Positions):
     def build(self, input_shape: Any) -> None:
         rows = self.settings["max_length"] + self.offset
         self.table = self.add_weight(
-            shape=(rows, self.settings["width"]), initializer=kernel("normal"), name="table"
+            shape=(rows, self.settings["width"]), initializer=initial("normal"), name="table"
         )
 
     def call(self, x: Any, begin: Any = 0) -> Any:
@@ -140,7 +140,7 @@ class RelativeBuckets(Positions):
 
     def build(self, input_shape: Any) -> None:
         shape = (self.BUCKETS, self.settings["num_heads"])
-        self.table = self.add_weight(shape=shape, initializer=kernel("normal"), name="table")
+        self.table = self.add_weight(shape=shape, initializer=initial("normal"), name="table")
 
     def bias(self, queries: Any, keys: Any) -> Any:
         ahead = keys[None, :] - queries[:, None]  # (T, S)

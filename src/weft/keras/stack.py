@@ -9,7 +9,7 @@ from keras import ops
 from weft.config import ModelConfig
 from weft.errors import UserError
 from weft.keras.attention import Cache, MultiHeadAttention, joined
-from weft.keras.layers import FeedForward, Layer, make_norm, register
+from weft.keras.layers import FeedForward, Layer, arguments, make_norm, register
 from weft.keras.positions import Positions, make_positions
 
 __all__ = [
@@ -73,8 +73,7 @@ class Block(Layer):
         cross: bool = False,
         **kwargs: Any,
     ) -> None:
-        own = {name: value for name, value in locals().items() if name not in ("self", "kwargs", "__class__")}
-        super().__init__(own, **kwargs)
+        super().__init__(arguments(locals()), **kwargs)
         attention: dict[str, Any] = {
             "num_kv_heads": num_kv_heads,
             "bias": bias,
@@ -211,9 +210,13 @@ class TransformerDecoderLayer(Block):
 
 
 class Stack(Layer):
-    """`num_layers` blocks, positions before them, and a final norm where norms come before their branches."""
+    """`num_layers` blocks, positions before them, and a final norm where norms come before their branches.
+
+    `block` is what each block is made of, and Keras's own `name`, `dtype` and `trainable`.
+    """
 
     kind: type[Block]
+    windows = False  # whether its tokens may be shown their neighbourhood alone
 
     def __init__(
         self,
@@ -223,9 +226,9 @@ class Stack(Layer):
         embedding_norm: bool = False,
         window: int | None = None,
         global_every: int = 3,
-        block: dict[str, Any],
-        **kwargs: Any,
+        **block: Any,
     ) -> None:
+        keras_own = {name: block.pop(name) for name in ("name", "dtype", "trainable") if name in block}
         own = {
             "num_layers": num_layers,
             "position": None if position is None else keras.saving.serialize_keras_object(position),
@@ -234,7 +237,9 @@ class Stack(Layer):
             "global_every": global_every,
             **block,
         }
-        super().__init__(own, **kwargs)
+        if window is not None and not self.windows:
+            raise UserError("window: a decoder here sees all that stands before")
+        super().__init__(own, **keras_own)
         self.window, self.global_every = window, global_every
         self.position = Positions(name="position") if position is None else position
         self.blocks = [self.kind(**block, name=f"blocks_{number}") for number in range(num_layers)]
@@ -273,27 +278,7 @@ class TransformerEncoder(Stack):
     """An encoder: `TransformerEncoder(6, num_heads=8, key_dim=64, feed_forward=2048, position=PositionalEncoding(512))`."""
 
     kind = TransformerEncoderLayer
-
-    def __init__(
-        self,
-        num_layers: int,
-        *,
-        position: Positions | None = None,
-        embedding_norm: bool = False,
-        window: int | None = None,
-        global_every: int = 3,
-        **block: Any,
-    ) -> None:
-        keras_own = {name: block.pop(name) for name in ("name", "dtype", "trainable") if name in block}
-        super().__init__(
-            num_layers,
-            position=position,
-            embedding_norm=embedding_norm,
-            window=window,
-            global_every=global_every,
-            block=block,
-            **keras_own,
-        )
+    windows = True
 
     def call(self, x: Any, mask: Any = None, *, training: bool | None = None) -> Any:
         """(B, T, D) embedded tokens to hidden states. `mask` (B, T) is True at real tokens."""
@@ -319,22 +304,6 @@ class TransformerDecoder(Stack):
     """A decoder, which attends to a memory unless it is told `cross=False`."""
 
     kind = TransformerDecoderLayer
-
-    def __init__(
-        self,
-        num_layers: int,
-        *,
-        position: Positions | None = None,
-        embedding_norm: bool = False,
-        **block: Any,
-    ) -> None:
-        keras_own = {name: block.pop(name) for name in ("name", "dtype", "trainable") if name in block}
-        if block.pop("window", None) is not None:
-            raise UserError("window: a decoder here sees all that stands before")
-        block.pop("global_every", None)
-        super().__init__(
-            num_layers, position=position, embedding_norm=embedding_norm, block=block, **keras_own
-        )
 
     def call(
         self,

@@ -7,24 +7,22 @@ from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
-from pydantic import ValidationError
-from safetensors import SafetensorError, safe_open
 from safetensors.numpy import save
 
-from weft.config import FOLDERS, FolderConfig, ReaderConfig
+from weft.config import ReaderConfig
+from weft.description import read_description
 from weft.errors import UserError, suggest
-from weft.families.huggingface import read_json
 from weft.keras.attention import MultiHeadAttention
-from weft.keras.layers import Embedding, FeedForward, RMSNorm
+from weft.keras.layers import Embedding, FeedForward, Output, RMSNorm
 from weft.keras.models import Decoder, Encoder, Labels, MaskedHead, Model, Seq2Seq, make_model
 from weft.keras.positions import LearnedPositions, Positions, RelativeBuckets
 from weft.keras.stack import Block, Stack
 from weft.runs.folder import verify, write_folder
+from weft.runs.tensor_files import ALIASES, MODEL, open_tensors, read_aliases, tensor_files
 
 __all__ = ["load", "save_model", "variables"]
 
-MODEL, CONFIG = "model.safetensors", "config.json"
-ALIASES = "aliases"  # in a file's metadata: further names of one tensor
+CONFIG = "config.json"
 
 
 class Named(NamedTuple):
@@ -47,22 +45,22 @@ def load(folder: str | Path) -> Model:
     """
     path = Path(folder)
     verify(path)
-    config = read_folder_config(path)
+    config = read_description(path / CONFIG)
     heads: dict[str, Any] = {}
     if isinstance(config, ReaderConfig):
         heads = {"heads": tuple(config.heads), "labels": config.outputs, "pooling": config.pooling}
     model = make_model(config.model, **heads)
-    fill(model, _read(path / MODEL))
+    fill(model, _read(path))
     return model
 
 
 def save_model(model: Model, folder: str | Path, *, like: str | Path) -> None:
     """Write a model as a folder that PyTorch's side loads, with the tokenizer and the description of the folder `like`."""
     source = Path(like)
-    config = read_folder_config(source)
+    config = read_description(source / CONFIG)
     if config.model != model.config:
         raise UserError(f"{source}: the model in it has another shape than the one to be saved")
-    names, there = {each.name for each in variables(model)}, set(_read(source / MODEL))
+    names, there = {each.name for each in variables(model)}, set(_read(source))
     if names != there:
         different = sorted(names ^ there)
         raise UserError(
@@ -100,29 +98,15 @@ def fill(model: Model, weights: dict[str, NDArray[Any]]) -> None:
         variable.assign(value)
 
 
-def read_folder_config(folder: Path) -> FolderConfig:
-    """What the model in a folder is."""
-    described = read_json(folder / CONFIG)
-    if described.get("task") not in FOLDERS:
-        raise UserError(
-            f"{folder / CONFIG}: a model for {described.get('task')!r}, which this weft does not know"
-        )
-    try:
-        return FOLDERS[described["task"]].model_validate_json(json.dumps(described))
-    except ValidationError as error:
-        first = error.errors()[0]
-        place = ".".join(map(str, first["loc"]))
-        raise UserError(f"{folder / CONFIG}: {place}: {first['msg']}") from error
-
-
-def _read(path: Path) -> dict[str, NDArray[Any]]:
-    try:
-        with safe_open(path, framework="np") as opened:
+def _read(folder: Path) -> dict[str, NDArray[Any]]:
+    """All tensors of a folder, each by all its names."""
+    found: dict[str, NDArray[Any]] = {}
+    for file in tensor_files(folder):
+        with open_tensors(file, framework="np") as opened:
             own = {name: opened.get_tensor(name) for name in opened.keys()}  # noqa: SIM118
-            aliases = json.loads((opened.metadata() or {}).get(ALIASES, "{}"))
-    except (OSError, SafetensorError, ValueError) as error:
-        raise UserError(f"{path}: cannot be read: {error}") from error
-    return own | {alias: own[name] for alias, name in aliases.items()}
+            aliases = read_aliases(opened, own, file)
+        found |= own | {alias: own[name] for alias, name in aliases.items()}
+    return found
 
 
 def _of_model(model: Model) -> Iterator[Named]:
@@ -138,18 +122,13 @@ def _of_model(model: Model) -> Iterator[Named]:
         yield from _of(model.source_embedding, "source_embedding")
         yield from _of(model.target_embedding, "target_embedding")
         yield from _of(model.encoder, "encoder")
-        output = model.target_embedding
+        embedding = model.target_embedding
     else:
         assert isinstance(model, Decoder)
         yield from _of(model.embedding, "embedding")
-        output = model.embedding
+        embedding = model.embedding
     yield from _of(model.decoder, "decoder")
-    if model.projection is not None:
-        yield from _of(model.projection, "output")
-    else:
-        yield Named("output.weight", output.tokens.embeddings, False)
-        if model.output_bias is not None:
-            yield Named("output.bias", model.output_bias, False)
+    yield from _of_output(model.readout, "output", embedding)
 
 
 def _of_head(model: Encoder, name: str, head: Any) -> Iterator[Named]:
@@ -157,16 +136,20 @@ def _of_head(model: Encoder, name: str, head: Any) -> Iterator[Named]:
     if isinstance(head, MaskedHead):
         yield from _of(head.dense, f"{prefix}.dense")
         yield from _of(head.norm, f"{prefix}.norm")
-        if head.projection is not None:
-            yield from _of(head.projection, f"{prefix}.output")
-            return
-        yield Named(f"{prefix}.output.weight", model.embedding.tokens.embeddings, False)
-        if head.output_bias is not None:
-            yield Named(f"{prefix}.output.bias", head.output_bias, False)
+        yield from _of_output(head.readout, f"{prefix}.output", model.embedding)
     elif isinstance(head, Labels):
         yield from _of(head.scores, f"{prefix}.output")
     else:
         yield from _of(head, f"{prefix}.dense")
+
+
+def _of_output(output: Output, prefix: str, embedding: Embedding) -> Iterator[Named]:
+    if output.matrix is not None:
+        yield from _of(output.matrix, prefix)
+        return
+    yield Named(f"{prefix}.weight", embedding.tokens.embeddings, False)
+    if output.bias is not None:
+        yield Named(f"{prefix}.bias", output.bias, False)
 
 
 def _of(layer: Any, prefix: str) -> Iterator[Named]:

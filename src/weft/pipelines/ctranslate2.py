@@ -13,7 +13,7 @@ from weft.errors import UserError
 from weft.families.marian_tokenizer import MarianTokenizer
 from weft.generate import Hypothesis, SearchConfig
 from weft.interchange.ctranslate2_engine import CTranslate2
-from weft.interchange.ctranslate2_import import TOKENIZER, import_ctranslate2
+from weft.interchange.ctranslate2_import import TOKENIZER, describe_ctranslate2
 from weft.pipelines.translator import AnyTranslator, Translation
 from weft.runs.folder import verify
 from weft.runs.manifest import MANIFEST
@@ -60,15 +60,13 @@ def load_ctranslate2(
     """
     if (folder / MANIFEST).is_file():
         verify(folder)
-    imported = import_ctranslate2(folder)
-    config = imported.config
+    config, files = describe_ctranslate2(folder)
     if task is not None and config.task != task:
         raise UserError(f"{folder}: a model for the task {config.task}, where one for {task} is needed")
     if not isinstance(config, TranslatorConfig):
         raise UserError(
             f"{folder}: a model for the task {config.task}: weft runs translators alone on CTranslate2"
         )
-    files = imported.tokenizer
     tokenizer: Tokenizer | MarianTokenizer
     if "source.spm" in files:
         tokenizer = MarianTokenizer(files)
