@@ -11,8 +11,8 @@ from weft.interchange.extras import need
 __all__ = ["OPSET", "Graph", "Value"]
 
 Array = NDArray[Any]
-Value = str
-"""A tensor in a graph is known by its name."""
+Value = Any
+"""A tensor in a graph, which is known by its name."""
 
 OPSET = 17
 """The first with LayerNormalization; ONNX Runtime's mobile and web builds have all operators of it that are used here."""
