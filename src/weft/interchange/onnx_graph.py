@@ -55,7 +55,7 @@ class Graph:
 
     def constant(self, value: Any, dtype: type = np.float32) -> Value:
         """A small tensor; equal ones are one."""
-        array = np.asarray(value, dtype)
+        array: Array = np.asarray(value, dtype)
         name = f"{array.dtype.name}{list(array.shape)}{array.ravel().tolist()}"
         return self.weight(name, array)
 

@@ -95,7 +95,7 @@ def vocabulary_loss(
         else:
             typed_weight, step = weight.to(hidden.dtype), _chunk(hidden, weight)
             total = torch.zeros((), device=hidden.device)
-            for rows, chosen in zip(hidden.split(step), labels.split(step), strict=True):
+            for rows, chosen in zip(torch.split(hidden, step), torch.split(labels, step), strict=True):
                 logits = (rows @ typed_weight.T).float()  # (chunk, V)
                 total += torch.nn.functional.cross_entropy(
                     logits if bias is None else logits.add_(bias),
