@@ -13,6 +13,7 @@ from weft.models.encoder import Encoder
 from weft.pipelines.embedder import Embedder
 from weft.recipes import preset
 from weft.tasks.masked_lm import MaskedProblem
+from weft.tasks.reading import Reader
 from weft.text.tokenizer import Tokenizer
 from weft.text.training import train_tokenizer
 from weft.training.loop import Trainer
@@ -79,7 +80,7 @@ def make_embedder(shape: Shape) -> Embedder:
     tokenizer: Tokenizer = train_tokenizer([words], kind="words", size=shape.vocabulary)
     described = EncoderConfig(model=config(shape), pooling="mean", normalise=False)
     torch.manual_seed(0)
-    return Embedder(described, model=Encoder(described.model, pooling="mean"), tokenizer=tokenizer)
+    return Embedder(described, network=Reader(Encoder(described.model, pooling="mean")), tokenizer=tokenizer)
 
 
 def spell(tokens: Sequence[int]) -> str:

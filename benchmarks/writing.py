@@ -18,7 +18,8 @@ from benchmarks.machine import fast_dtypes, on_cores, seconds_of
 from benchmarks.report import Options, Row
 from benchmarks.weft_training import describe
 from weft.config import DataConfig, LanguageConfig, LanguageRun, ModelConfig, TokenizerConfig, TrainConfig
-from weft.generate import SearchConfig, continue_prompts
+from weft.generate.config import SearchConfig
+from weft.generate.prompts import continue_prompts
 from weft.models.decoder import Decoder
 from weft.models.transformer_xl import TransformerXL
 from weft.nn.inference import Precision, choose_precision, convert

@@ -13,10 +13,11 @@ from weft.config import EncoderConfig
 from weft.errors import UserError
 from weft.exchange import describe, export_model, import_model
 from weft.interchange.ctranslate2_import import is_ctranslate2
+from weft.models.encoder import Encoder
 from weft.nn.inference import Precision, choose_precision, convert
 from weft.overrides import load_settings
-from weft.pipelines import PIPELINES
 from weft.pipelines.ctranslate2 import load_ctranslate2
+from weft.pipelines.registry import PIPELINES
 from weft.pipelines.translator import Evaluation, Translation, Translator
 from weft.preparation import DATA, RUN, check, find_problem, placed, prepare, prospect, read_run, refuse_large
 from weft.runs.claim import claim, give_back
@@ -24,7 +25,8 @@ from weft.runs.folder import REQUEST, read_manifest, update_folder
 from weft.runs.log import read_log
 from weft.runs.manifest import MANIFEST
 from weft.saved import load_ngrams, load_saved, make_model, read_config, tokenizer_class
-from weft.tasks import PROBLEMS
+from weft.tasks.reading import Reader
+from weft.tasks.registry import PROBLEMS
 from weft.training.loop import Result, Trainer
 from weft.training.metrics import METRICS
 from weft.training.report import Reporter, Silent
@@ -153,7 +155,8 @@ def load(
     chosen = choose_precision(precision, width=config.model.width, device=where)
     model = convert(model.to(where), chosen)
     beside = {"ngrams": ngrams} if (ngrams := load_ngrams(Path(path), config)) else {}
-    return PIPELINES[config.task](config, model=model, tokenizer=tokenizer, precision=chosen, **beside)
+    through = {"network": Reader(model)} if isinstance(model, Encoder) else {"model": model}
+    return PIPELINES[config.task](config, **through, tokenizer=tokenizer, precision=chosen, **beside)
 
 
 def info(path: str | Path) -> dict[str, Any]:

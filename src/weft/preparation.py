@@ -16,8 +16,8 @@ from weft.recipes import EFFICIENCY, FINE_TUNING, Machine, Recipe, default_prese
 from weft.recipes import preset as named_preset
 from weft.runs.folder import REQUEST, update_folder
 from weft.saved import CONFIG, Saved
-from weft.tasks import PROBLEMS
 from weft.tasks.reading import load_start
+from weft.tasks.registry import PROBLEMS
 from weft.tasks.task import Problem, Task
 from weft.text.tokenizer import Tokenizer
 from weft.training.estimate import estimate_step

@@ -10,7 +10,9 @@ from typing import Any, NamedTuple
 import numpy as np
 import pytest
 
-from weft.inspect import Attribution, Inspected, Mark
+from weft.inspect.attribution import Attribution
+from weft.inspect.marks import Mark
+from weft.inspect.readers import Inspected
 
 
 class Answer(NamedTuple):

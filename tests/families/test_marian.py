@@ -17,7 +17,7 @@ from weft.errors import UserError
 from weft.exchange import export_model
 from weft.families import export_folder, import_folder, marian
 from weft.families.huggingface import encode_weights, read_weights
-from weft.generate import SearchConfig
+from weft.generate.config import SearchConfig
 from weft.models.seq2seq import Seq2Seq
 
 CONFIG = ModelConfig(

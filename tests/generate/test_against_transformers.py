@@ -9,7 +9,9 @@ from transformers import MarianConfig, MarianMTModel
 from transformers.modeling_outputs import BaseModelOutput
 
 from weft.config import SpecialTokens
-from weft.generate import Hypothesis, SearchConfig, search
+from weft.generate.config import SearchConfig
+from weft.generate.hypothesis import Hypothesis
+from weft.generate.loop import search
 
 VOCABULARY, END, PAD, SENTENCES, LIMIT = 40, 2, 0, 24, 14
 SPECIAL = SpecialTokens(pad=PAD, start=PAD, end=END)

@@ -9,7 +9,9 @@ from torch.nn.functional import cosine_similarity
 
 from weft.config import ModelConfig
 from weft.errors import UserError
-from weft.generate import SearchConfig, continue_prompts, generate
+from weft.generate.batches import generate
+from weft.generate.config import SearchConfig
+from weft.generate.prompts import continue_prompts
 from weft.models.decoder import Decoder
 from weft.models.seq2seq import Seq2Seq
 from weft.models.transformer_xl import TransformerXL

@@ -7,8 +7,10 @@ import torch
 
 from weft.config import SpecialTokens
 from weft.errors import UserError
-from weft.generate import Hypothesis, SearchConfig, search
+from weft.generate.config import SearchConfig
 from weft.generate.forced import progress
+from weft.generate.hypothesis import Hypothesis
+from weft.generate.loop import search
 
 SPECIAL = SpecialTokens()
 LOGITS = torch.randn(5, 7, 7, generator=torch.Generator().manual_seed(0)) * 2

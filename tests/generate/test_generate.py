@@ -9,8 +9,9 @@ from pydantic import ValidationError
 
 from weft.config import ModelConfig
 from weft.errors import UserError
-from weft.generate import Hypothesis, SearchConfig, generate
-from weft.generate.batches import SENTENCES_TOGETHER
+from weft.generate.batches import SENTENCES_TOGETHER, generate
+from weft.generate.config import SearchConfig
+from weft.generate.hypothesis import Hypothesis
 from weft.generate.predictor import Seq2SeqPredictor
 from weft.models.seq2seq import Seq2Seq
 

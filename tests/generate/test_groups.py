@@ -7,7 +7,9 @@ import pytest
 import torch
 
 from weft.config import ModelConfig
-from weft.generate import SearchConfig, continue_prompts, generate
+from weft.generate.batches import generate
+from weft.generate.config import SearchConfig
+from weft.generate.prompts import continue_prompts
 from weft.models.decoder import Decoder
 from weft.models.seq2seq import Seq2Seq
 

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 from transformers import MinPLogitsWarper, TopKLogitsWarper, TopPLogitsWarper
 
-from weft.generate import SearchConfig
+from weft.generate.config import SearchConfig
 from weft.generate.processors import (
     ban_repeated_ngrams,
     ban_words,

@@ -8,8 +8,9 @@ import torch
 
 from weft.config import ModelConfig
 from weft.errors import UserError
-from weft.generate import Hypothesis, SearchConfig, continue_prompts, stop_at
-from weft.generate.prompts import TOKENS
+from weft.generate.config import SearchConfig
+from weft.generate.hypothesis import Hypothesis
+from weft.generate.prompts import TOKENS, continue_prompts, stop_at
 from weft.models.decoder import Decoder
 
 START, END = 1, 2

@@ -6,7 +6,8 @@ import pytest
 import torch
 from tests.generate.test_prompts import END, make_model, prompts
 
-from weft.generate import SearchConfig, continue_prompts, stop_at
+from weft.generate.config import SearchConfig
+from weft.generate.prompts import continue_prompts, stop_at
 from weft.generate.speculative import Draft, Guess, look_up
 from weft.models.decoder import Decoder
 

@@ -8,7 +8,7 @@ from torch.nn import functional
 
 from weft.config import ModelConfig, SpecialTokens
 from weft.errors import UserError
-from weft.inspect import Attribution, Target, attribute, log_odds
+from weft.inspect.attribution import Attribution, Target, attribute, log_odds
 from weft.models.encoder import Encoder
 from weft.nn.inference import Precision, convert
 from weft.nn.int8 import has_int8

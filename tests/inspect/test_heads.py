@@ -3,7 +3,8 @@
 import numpy as np
 import pytest
 
-from weft.inspect import AttentionMaps, Group, describe, readable, translation_groups
+from weft.inspect.heads import Group, describe, readable, translation_groups
+from weft.inspect.maps import AttentionMaps
 
 WORDS = ["▁The", "▁old", "▁dog", "▁barks", "▁at", "▁snow", "men", "</s>"]
 SIZE = len(WORDS)

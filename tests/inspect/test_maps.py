@@ -6,10 +6,11 @@ import torch
 from torch import Tensor, nn
 
 from weft.config import ModelConfig
-from weft.inspect import AttentionMaps, alignment, attention
+from weft.inspect.maps import AttentionMaps, attention
 from weft.models.seq2seq import Seq2Seq
 from weft.nn import Attention, listen
 from weft.nn.kernels import choose_kernel
+from weft.text.alignment import alignment
 
 SOURCE = [5, 9, 4, 11, 2]
 TARGET = [7, 8, 10, 2]

@@ -8,8 +8,7 @@ from typing import NamedTuple
 from hypothesis import given
 from hypothesis import strategies as st
 
-from weft.inspect import Mark, find_marks
-from weft.inspect.marks import marked_html, signed, strongest, table_html
+from weft.inspect.marks import Mark, find_marks, marked_html, signed, strongest, table_html
 
 
 class Read(NamedTuple):

@@ -16,8 +16,10 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as arrays
 
 from weft.errors import UserError
-from weft.inspect import AttentionMaps, Group, Mark, Text, page, translation_groups, write_page
-from weft.inspect.pages import Explained, pack
+from weft.inspect.heads import Group, translation_groups
+from weft.inspect.maps import AttentionMaps
+from weft.inspect.marks import Mark
+from weft.inspect.pages import Explained, Text, pack, page, write_page
 
 HOSTILE = [
     "</script><img src=x onerror=alert(1)>",

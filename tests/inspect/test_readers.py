@@ -19,15 +19,17 @@ from weft.config import (
     TaggerConfig,
 )
 from weft.errors import UserError
-from weft.inspect import Inspected, self_attention
+from weft.inspect.maps import self_attention
+from weft.inspect.readers import Inspected
 from weft.models.encoder import Encoder
-from weft.models.ngrams import fit_ngrams
 from weft.nn import listen
 from weft.pipelines.answerer import Answerer
 from weft.pipelines.classifier import Classifier
 from weft.pipelines.embedder import Embedder
 from weft.pipelines.filler import Filler
 from weft.pipelines.tagger import Tagger
+from weft.tasks.ngram_training import fit_ngrams
+from weft.tasks.reading import Reader
 from weft.text.encode import read_texts
 from weft.text.tokenizer import Tokenizer
 from weft.text.training import train_tokenizer
@@ -73,19 +75,19 @@ def classifier(tokenizer: Tokenizer, **changes: Any) -> Classifier:
     model, heads = shape(tokenizer), ("pooler", "classify")
     config = ClassifierConfig(model=model, heads=heads, labels=("bad", "fine", "so-so"), **changes)
     encoder = make_encoder(model, heads, labels=3)
-    return Classifier(config, model=encoder, tokenizer=tokenizer)
+    return Classifier(config, network=Reader(encoder), tokenizer=tokenizer)
 
 
 def tagger(tokenizer: Tokenizer, **fields: object) -> Tagger:
     model = shape(tokenizer, **fields)
     config = TaggerConfig(model=model, heads=("tag",), labels=LABELS)
-    return Tagger(config, model=make_encoder(model, ("tag",), labels=5), tokenizer=tokenizer)
+    return Tagger(config, network=Reader(make_encoder(model, ("tag",), labels=5)), tokenizer=tokenizer)
 
 
 def answerer(tokenizer: Tokenizer, **changes: Any) -> Answerer:
     model = shape(tokenizer)
     config = AnswererConfig(model=model, heads=("answer",), length=80, stride=16, **changes)
-    return Answerer(config, model=make_encoder(model, ("answer",), labels=0), tokenizer=tokenizer)
+    return Answerer(config, network=Reader(make_encoder(model, ("answer",), labels=0)), tokenizer=tokenizer)
 
 
 def data_of(path: Path) -> dict[str, Any]:
@@ -138,19 +140,21 @@ def test_the_page_holds_every_weight(tokenizer: Tokenizer, tmp_path: Path) -> No
     model, page = classifier(tokenizer), tmp_path / "page.html"
     model.inspect(TEXT, out=page)
     (read,) = read_texts(tokenizer, [TEXT], maximum=96, cut=False)
-    with torch.inference_mode(), listen(model.model) as heard:
-        model.model(torch.tensor([read.ids]), segments=torch.tensor([read.segments]))
+    with torch.inference_mode(), listen(model.network.model) as heard:
+        model.network.model(torch.tensor([read.ids]), segments=torch.tensor([read.segments]))
     expected = np.stack(
         [heard[f"encoder.blocks.{layer}.attention.weights"][0][0].numpy() for layer in range(3)]
     )
-    np.testing.assert_array_equal(self_attention(model.model, read.ids, segments=read.segments), expected)
+    np.testing.assert_array_equal(
+        self_attention(model.network.model, read.ids, segments=read.segments), expected
+    )
     group = data_of(page)
     assert group["name"] == "self" and not group["causal"]
     assert len(group["rows"]) == len(read.ids) and group["rows"] == group["columns"]
     np.testing.assert_allclose(weights_of(group), expected, atol=1.3e-4)
     assert np.ptp(expected) > 0.05  # the weights say something
     with pytest.raises(ValueError, match="nothing to look at"):
-        self_attention(model.model, [], segments=[])
+        self_attention(model.network.model, [], segments=[])
 
 
 def test_a_pair_has_marks_on_both_texts(tokenizer: Tokenizer, tmp_path: Path) -> None:
@@ -226,7 +230,7 @@ def test_an_entity_far_into_a_long_text(tokenizer: Tokenizer, tmp_path: Path) ->
 def test_a_text_without_entities_shows_attention_alone(tokenizer: Tokenizer, tmp_path: Path) -> None:
     model, page = tagger(tokenizer), tmp_path / "page.html"
     with torch.no_grad():
-        model.model.heads["tag"].output.bias[0] = 1000.0  # type: ignore[union-attr, index]
+        model.network.model.heads["tag"].output.bias[0] = 1000.0  # type: ignore[union-attr, index]
     found = model.inspect(TEXT, out=page)
     assert found == Inspected([], "Entities: none", "", (), None)
     assert "raises" not in page.read_text("utf-8")
@@ -256,13 +260,13 @@ def test_no_answer(tokenizer: Tokenizer, tmp_path: Path) -> None:
 
 def test_readers_without_an_answer_show_attention_alone(tokenizer: Tokenizer, tmp_path: Path) -> None:
     model, page = shape(tokenizer), tmp_path / "page.html"
-    embedder = Embedder(EncoderConfig(model=model), model=Encoder(model), tokenizer=tokenizer)
+    embedder = Embedder(EncoderConfig(model=model), network=Reader(Encoder(model)), tokenizer=tokenizer)
     assert embedder.inspect(TEXT, out=page) == Inspected(None, "", "", (), None)
     assert len(data_of(page)["rows"]) == len(tokenizer.encode([TEXT])[0]) + 2
     with pytest.raises(UserError, match="longer than the 96 tokens"):
         embedder.inspect(TEXT * 20, out=page)
     config = FillerConfig(model=model, heads=("masked",))
-    filler = Filler(config, model=Encoder(model, heads=("masked",)), tokenizer=tokenizer)
+    filler = Filler(config, network=Reader(Encoder(model, heads=("masked",))), tokenizer=tokenizer)
     found = filler.inspect("Anna likes [MASK] wine", out=page)
     assert found.answer == filler.fill("Anna likes [MASK] wine")
     assert re.fullmatch(r"Filled in: .* \(\d+\.\d%\)", found.said)

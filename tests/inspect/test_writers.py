@@ -12,7 +12,7 @@ from tests.pipelines.test_generator import generator
 from weft.cli.inspect import refuse_unfit
 from weft.config import GeneratorConfig, ModelConfig
 from weft.errors import UserError
-from weft.inspect import causal_attention
+from weft.inspect.maps import causal_attention
 from weft.models.transformer_xl import TransformerXL
 from weft.pipelines.generator import Generator
 from weft.tasks.perplexity import segment_losses, token_losses

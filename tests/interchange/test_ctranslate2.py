@@ -13,7 +13,8 @@ from weft import api
 from weft.config import EncoderConfig, FolderConfig, GeneratorConfig, ModelConfig, TranslatorConfig
 from weft.errors import UserError
 from weft.exchange import export_model, import_model
-from weft.generate import SearchConfig, generate
+from weft.generate.batches import generate
+from weft.generate.config import SearchConfig
 from weft.interchange import ctranslate2_import
 from weft.interchange.ctranslate2_engine import CTranslate2
 from weft.interchange.ctranslate2_export import export_ctranslate2

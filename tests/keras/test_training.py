@@ -11,7 +11,8 @@ import torch
 from weft import api
 from weft.config import ModelConfig, SpecialTokens, TranslatorConfig
 from weft.errors import UserError
-from weft.generate import SearchConfig, generate
+from weft.generate.batches import generate
+from weft.generate.config import SearchConfig
 from weft.models.seq2seq import Seq2Seq
 from weft.nn.loss import vocabulary_loss
 from weft.runs.folder import write_folder

@@ -6,7 +6,8 @@ import numpy as np
 import pytest
 
 from weft.errors import UserError
-from weft.models.ngrams import Ngrams, fit_ngrams
+from weft.models.ngrams import Ngrams
+from weft.tasks.ngram_training import fit_ngrams
 
 TEXTS = [
     "A gorgeous, witty film.",
@@ -24,7 +25,7 @@ TARGETS = np.eye(3, dtype=np.float32)[LABELS]
 
 @pytest.fixture(autouse=True)
 def _as_strong_as_scikit_learns(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("weft.models.ngrams.STRENGTH", float(len(TEXTS)))  # C = 1
+    monkeypatch.setattr("weft.tasks.ngram_training.STRENGTH", float(len(TEXTS)))  # C = 1
 
 
 def test_it_is_the_linear_support_vector_machine_of_scikit_learn() -> None:

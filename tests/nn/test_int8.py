@@ -5,7 +5,8 @@ import torch
 from torch import nn
 
 from weft.config import ModelConfig
-from weft.generate import SearchConfig, generate
+from weft.generate.batches import generate
+from weft.generate.config import SearchConfig
 from weft.models.seq2seq import Seq2Seq
 from weft.nn.int8 import Int8Linear, quantize
 from weft.nn.positions import make_position

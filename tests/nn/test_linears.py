@@ -5,7 +5,8 @@ import torch
 from torch import nn
 
 from weft.config import ModelConfig
-from weft.generate import SearchConfig, continue_prompts
+from weft.generate.config import SearchConfig
+from weft.generate.prompts import continue_prompts
 from weft.models.decoder import Decoder
 from weft.nn.inference import convert
 from weft.nn.linears import PackedLinear, can_pack

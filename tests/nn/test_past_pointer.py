@@ -7,7 +7,8 @@ import torch
 from torch import Tensor
 
 from weft.config import ModelConfig
-from weft.generate import SearchConfig, continue_prompts
+from weft.generate.config import SearchConfig
+from weft.generate.prompts import continue_prompts
 from weft.models.transformer_xl import TransformerXL
 
 SHAPE: dict[str, Any] = {

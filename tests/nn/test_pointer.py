@@ -7,7 +7,8 @@ import torch
 from torch import Tensor
 
 from weft.config import ModelConfig, TrainConfig
-from weft.generate import SearchConfig, generate
+from weft.generate.batches import generate
+from weft.generate.config import SearchConfig
 from weft.models.seq2seq import Seq2Seq
 from weft.training.optimizers import make_optimizers
 

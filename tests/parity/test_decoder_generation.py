@@ -8,7 +8,8 @@ import torch
 import transformers
 
 from weft.families import import_folder
-from weft.generate import SearchConfig, continue_prompts
+from weft.generate.config import SearchConfig
+from weft.generate.prompts import continue_prompts
 from weft.models.decoder import Decoder
 from weft.saved import make_model
 

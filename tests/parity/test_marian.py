@@ -14,7 +14,8 @@ from transformers import MarianMTModel, PretrainedConfig
 from weft.config import ModelConfig
 from weft.families import Imported, export_folder, import_folder, marian
 from weft.families.table import Op, Rule
-from weft.generate import SearchConfig, generate
+from weft.generate.batches import generate
+from weft.generate.config import SearchConfig
 from weft.models.seq2seq import Seq2Seq
 
 TOLERANCE = 1e-5

@@ -13,6 +13,7 @@ from weft.errors import UserError
 from weft.models.encoder import Encoder
 from weft.nn.inference import Precision, convert
 from weft.pipelines.answerer import Answer, Answerer
+from weft.tasks.reading import Reader
 from weft.tasks.squad_score import score
 from weft.text.training import train_tokenizer
 
@@ -47,7 +48,9 @@ def answerer(*, threshold: float | None = None, precision: Precision = "float32"
     torch.manual_seed(1)
     encoder = Encoder(model, heads=config.heads).eval()
     torch.nn.init.normal_(encoder.heads["answer"].output.weight, std=0.5)
-    return Answerer(config, model=convert(encoder, precision), tokenizer=tokenizer, precision=precision)
+    return Answerer(
+        config, network=Reader(convert(encoder, precision)), tokenizer=tokenizer, precision=precision
+    )
 
 
 def questions(count: int, *, seed: int = 0) -> tuple[list[str], list[str]]:

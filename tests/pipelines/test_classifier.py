@@ -9,6 +9,7 @@ from weft.config import ClassifierConfig, ModelConfig, TaggerConfig
 from weft.models.encoder import Encoder
 from weft.pipelines.classifier import Classifier
 from weft.pipelines.tagger import Tagger
+from weft.tasks.reading import Reader
 from weft.text.training import train_tokenizer
 
 WORDS = ["dog", "cat", "house", "runs", "the"]
@@ -25,7 +26,7 @@ def reader(kind: Any, config: Any, *, heads: tuple[str, ...], length: int | None
     described = config(model=model, heads=heads, labels=("O", "B-PER"), pooling="mean", length=length)
     torch.manual_seed(0)
     encoder = Encoder(model, heads=heads, labels=2, pooling="mean")
-    return kind(described, model=encoder, tokenizer=tokenizer)
+    return kind(described, network=Reader(encoder), tokenizer=tokenizer)
 
 
 def test_a_classifier_reads_as_much_as_in_training(tmp_path: Any) -> None:
@@ -49,7 +50,7 @@ def test_a_classifier_that_does_not_say_reads_what_its_model_takes(length: int |
 def test_a_tagger_reads_windows_as_in_training(length: int | None, longest: int) -> None:
     it = reader(Tagger, TaggerConfig, heads=("tag",), length=length, maximum=512)
     widths: list[int] = []
-    it.model.register_forward_pre_hook(
+    it.network.model.register_forward_pre_hook(
         lambda model, given, named: widths.extend(width for _, width in named["mask"].runs), with_kwargs=True
     )
     it.tag(" ".join(["dog"] * 700))

@@ -22,6 +22,7 @@ from weft.pipelines.embedder import Embedder
 from weft.pipelines.filler import Filler
 from weft.pipelines.tagger import Tagger
 from weft.tasks.masking import MASK
+from weft.tasks.reading import Reader
 from weft.text.training import train_tokenizer
 
 WORDS = ["dog", "cat", "house", "green", "runs", "sees", "the", "a", "old"]
@@ -42,7 +43,7 @@ def embedder(**config: Any) -> Embedder:
     tokenizer = train_tokenizer([" ".join(WORDS)], kind="words", special=[MASK], size=20)
     model = ModelConfig.model_validate({"vocabulary": tokenizer.vocab_size, **SHAPE})
     torch.manual_seed(0)
-    return Embedder(EncoderConfig(model=model, **config), model=Encoder(model), tokenizer=tokenizer)
+    return Embedder(EncoderConfig(model=model, **config), network=Reader(Encoder(model)), tokenizer=tokenizer)
 
 
 def texts(count: int) -> list[str]:
@@ -57,7 +58,7 @@ def test_a_vector_is_the_pooled_states_of_its_text(pooling: Any, normalise: bool
     found = it.embed("the dog runs")
     ids = torch.tensor([[1, *it.tokenizer.encode(["the dog runs"])[0], 2]])
     with torch.inference_mode():
-        states = it.model(ids)[0]
+        states = it.network.model(ids)[0]
     expected = states[0] if pooling == "first" else states.mean(0)
     if normalise:
         expected = expected / expected.norm()
@@ -85,8 +86,8 @@ def test_many_texts_of_one_length_are_read_in_several_batches(monkeypatch: pytes
     every = [f"{one} {other} {third}" for one in WORDS for other in WORDS for third in WORDS[:3]]
     whole = it.embed(every)
     shapes: list[tuple[int, ...]] = []
-    it.model.register_forward_pre_hook(lambda model, given: shapes.append(tuple(given[0].shape)))
-    monkeypatch.setattr("weft.tasks.reading.READ_TOKENS", 100)
+    it.network.model.register_forward_pre_hook(lambda model, given: shapes.append(tuple(given[0].shape)))
+    monkeypatch.setattr("weft.tasks.network.READ_TOKENS", 100)
     np.testing.assert_allclose(it.embed(every), whole, atol=1e-6, rtol=0)
     assert len(shapes) > 10
     assert max(rows * length for rows, length in shapes) <= 100
@@ -97,7 +98,7 @@ def test_few_and_none(monkeypatch: pytest.MonkeyPatch) -> None:
     assert it.embed([]).shape == (0, 32)
     assert it.embed([""]).shape == (1, 32)
     shapes: list[tuple[int, ...]] = []
-    it.model.register_forward_pre_hook(lambda model, given: shapes.append(tuple(given[0].shape)))
+    it.network.model.register_forward_pre_hook(lambda model, given: shapes.append(tuple(given[0].shape)))
     it.embed("dog")
     assert shapes == [(1, 18)]
 
@@ -133,8 +134,8 @@ def test_any_encoder_gives_vectors(kind: Any, config: Any, more: dict[str, Any],
     it = embedder(pooling=pooling)
     described = config(model=it.config.model, pooling=pooling, **more)
     encoder = Encoder(described.model, heads=described.heads, labels=described.outputs)
-    encoder.load_state_dict({**encoder.state_dict(), **it.model.state_dict()})
-    reader = kind(described, model=encoder, tokenizer=it.tokenizer)
+    encoder.load_state_dict({**encoder.state_dict(), **it.network.model.state_dict()})
+    reader = kind(described, network=Reader(encoder), tokenizer=it.tokenizer)
     every = texts(5)
     np.testing.assert_array_equal(reader.embed(every), it.embed(every))
     np.testing.assert_array_equal(reader.embed(every[0]), it.embed(every)[0])

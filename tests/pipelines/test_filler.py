@@ -9,6 +9,7 @@ from weft.errors import UserError
 from weft.models.encoder import Encoder
 from weft.pipelines.filler import Candidate, Filler
 from weft.tasks.masking import MASK
+from weft.tasks.reading import Reader
 from weft.text.tokenizer import Tokenizer
 from weft.text.training import Kind, train_tokenizer
 
@@ -33,15 +34,16 @@ def filler(tokenizer: Tokenizer | None = None) -> Filler:
     encoder = Encoder(model, heads=["masked"])
     torch.nn.init.normal_(encoder.masked.output.bias, std=2.0)
     config = FillerConfig(model=model, heads=("masked",), pooling="mean")
-    return Filler(config, model=encoder, tokenizer=tokenizer)
+    return Filler(config, network=Reader(encoder), tokenizer=tokenizer)
 
 
 def test_the_likeliest_pieces_come_with_their_probabilities() -> None:
     it = filler()
     [candidates] = it.fill("the [MASK] runs", top=3)
     ids = torch.tensor([[1, *it.tokenizer.masked("the <mask> runs"), 2]])
+    model = it.network.model
     with torch.inference_mode():
-        shares = it.model.masked.logits(it.model.masked(it.model(ids)[0, 2])).softmax(-1)
+        shares = model.masked.logits(model.masked(model(ids)[0, 2])).softmax(-1)
         shares[:5] = 0.0
     best = shares.topk(3)
     assert [each.token for each in candidates] == it.tokenizer.tokens(best.indices.tolist())

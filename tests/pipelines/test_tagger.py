@@ -13,6 +13,7 @@ from weft.config import ModelConfig, TaggerConfig
 from weft.errors import UserError
 from weft.models.encoder import Encoder
 from weft.pipelines.tagger import Entity, Tagger
+from weft.tasks.reading import Reader
 from weft.training.loop import Result
 
 NAMES = ["Anna", "Bert", "Carla", "Dora", "Emil"]
@@ -136,7 +137,7 @@ def test_a_model_with_other_labels_is_refused(tagger: Tagger) -> None:
     )
     config = TaggerConfig(model=model, heads=("tag",), labels=("LABEL_0", "LABEL_1"))
     with pytest.raises(UserError, match=r"no tags of IOB2"):
-        Tagger(config, model=Encoder(model, heads=("tag",), labels=2), tokenizer=tagger.tokenizer)
+        Tagger(config, network=Reader(Encoder(model, heads=("tag",), labels=2)), tokenizer=tagger.tokenizer)
 
 
 def test_the_command_line(

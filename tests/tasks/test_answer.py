@@ -23,7 +23,8 @@ from weft.models.encoder import Encoder
 from weft.runs.folder import read_manifest
 from weft.saved import CONFIG
 from weft.tasks.answer import Answer, AnswerProblem
-from weft.tasks.passages import point, read_passage, span_scores
+from weft.tasks.passages import read_passage, span_scores
+from weft.tasks.pointing import point
 from weft.tasks.squad_score import best_threshold, exact_match, f1, normalise, score
 from weft.text.tokenizer import Tokenizer
 from weft.text.training import train_tokenizer

@@ -10,15 +10,14 @@ from typing import Any
 
 import numpy as np
 import pytest
-import torch
 
 import weft
 from weft.config import ClassifierConfig, ClassifyConfig, ModelConfig
 from weft.data.sources import Report
 from weft.errors import UserError
-from weft.models.ngrams import fit_ngrams
-from weft.tasks.classify import Scores, probabilities, score, targets_of
+from weft.tasks.classification import Scores, probabilities, score, targets_of
 from weft.tasks.labelled import Labelled, read_labelled
+from weft.tasks.ngram_training import fit_ngrams
 from weft.tasks.reading import hold_out
 
 MODEL = ModelConfig(architecture="encoder", vocabulary=10, width=8, encoder_layers=1, heads=1, feed_forward=8)
@@ -152,7 +151,7 @@ def test_scores_of_several_labels_and_of_numbers() -> None:
     several: Scores = score(found, np.array([[1.0, 0.0], [0.0, 1.0]]), described(("a", "b"), "multiple"))
     assert several.figures == {"accuracy": 0.5, "macro_f1": pytest.approx((2 / 3 + 1) / 2)}
     config = described(("stars",), "number", mean=3.0, deviation=2.0)
-    logits = torch.tensor([[0.5], [-1.0]])
+    logits = np.array([[0.5], [-1.0]], dtype=np.float32)
     values = probabilities(logits, config)
     assert values[:, 0].tolist() == [4.0, 1.0]
     numbers = score(values, np.array([0.0, -1.0], dtype=np.float32), config)

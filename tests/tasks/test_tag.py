@@ -19,6 +19,7 @@ from weft.errors import UserError
 from weft.models.encoder import Encoder
 from weft.tasks.entities import Sentence, Span, split_words, to_iob2
 from weft.tasks.masking import MASK
+from weft.tasks.reading import Reader
 from weft.tasks.tag import IGNORED, Tag, TagProblem
 from weft.tasks.tags import NOTHING, PART, TagSet, score, viterbi
 from weft.tasks.word_windows import first_tokens, predict, read_sentences, spaced
@@ -266,7 +267,9 @@ def test_validation_measures_what_is_predicted(task: Tag) -> None:
     assert found.loss == pytest.approx(total / sum(each.count for each in losses), rel=1e-5)
     spans = [
         TagSet(task.problem.labels).spans(task.tags.best(scores, read.tokens))
-        for scores, read in zip(predict(model, task.held), task.held, strict=True)
+        for scores, read in zip(
+            predict(Reader(model), task.held, labels=model.labels), task.held, strict=True
+        )
     ]
     figures = score(
         [each.spans for each in task.valid], spans, words=[len(each.words) for each in task.valid]

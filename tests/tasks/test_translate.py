@@ -12,8 +12,9 @@ from weft.config import ModelConfig, SpecialTokens, TranslateConfig
 from weft.data.sources import Report, complete, open_sources
 from weft.data.store import build_store
 from weft.models.seq2seq import Seq2Seq
+from weft.tasks.directions import Direction
 from weft.tasks.masking import MASK, MASK_RATE
-from weft.tasks.translate import Direction, PairTable, Translate
+from weft.tasks.translate import PairTable, Translate
 from weft.text.tokenizer import Tokenizer
 from weft.text.training import train_tokenizer
 

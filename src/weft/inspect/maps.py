@@ -1,6 +1,6 @@
 """Every attention weight of one translation or reading, taken by taps whatever kernel the model otherwise runs."""
 
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import NamedTuple
 
@@ -15,15 +15,7 @@ from weft.models.seq2seq import Seq2Seq
 from weft.models.transformer_xl import TransformerXL
 from weft.nn import listen
 
-__all__ = [
-    "AttentionMaps",
-    "alignment",
-    "as_row",
-    "attention",
-    "causal_attention",
-    "self_attention",
-    "without_dropout",
-]
+__all__ = ["AttentionMaps", "as_row", "attention", "causal_attention", "self_attention", "without_dropout"]
 
 
 class AttentionMaps(NamedTuple):
@@ -100,27 +92,6 @@ def causal_attention(
     stack = "" if isinstance(model, TransformerXL) else "decoder."
     weights = _gather(heard, stack + "blocks.{}.attention.weights", layers=model.config.decoder_layers)
     return weights, copied
-
-
-def alignment(cross: Float[np.ndarray, "L H T S"], *, ignore: Collection[int] = ()) -> list[tuple[int, int]]:
-    """For each target token the source token it most looks at, as (source, target) pairs, both from 0.
-
-    The weights are averaged over all heads of the upper half of the layers, which suits decoders of any
-    depth; Garg et al. (2019, section 4.1) take the last layer but one of six. Source positions in `ignore`
-    (the end token, a language tag) are never chosen.
-
-    >>> weights = np.array([[[[0.9, 0.1, 0.0], [0.1, 0.3, 0.6]]]])
-    >>> alignment(weights)
-    [(0, 0), (2, 1)]
-    >>> alignment(weights, ignore=[2])
-    [(0, 0), (1, 1)]
-    """
-    layers, _, _, sources = cross.shape
-    columns = [column for column in range(sources) if column not in ignore]
-    if not columns:
-        return []
-    best = cross[layers // 2 :].mean(axis=(0, 1))[:, columns].argmax(axis=-1)  # (T,)
-    return [(columns[column], row) for row, column in enumerate(best)]
 
 
 def as_row(model: Seq2Seq | Encoder | Decoder | TransformerXL, numbers: Sequence[int]) -> Int[Tensor, "1 T"]:

@@ -66,9 +66,8 @@ def _reader(g: Graph, folder: ReaderConfig, weights: Mapping[str, NDArray[Any]])
         if name in heads:
             g.output(name, layers.linear(states, f"heads.{name}.output"), ("B", "T", "L"))
     if "masked" in heads:
-        mask = config.special.mask
-        where = g.Transpose(g.NonZero(g.Equal(ids, g.whole(-1 if mask is None else mask))), perm=[1, 0])
-        hidden = layers.activation(layers.linear(g.GatherND(states, where), "heads.masked.dense"))
+        places = g.input("places", "int64", ("M", 2))
+        hidden = layers.activation(layers.linear(g.GatherND(states, places), "heads.masked.dense"))
         hidden = layers.norm(hidden, "heads.masked.norm")
         g.output("masked", layers.output(hidden, "heads.masked.output"), ("M", config.vocabulary))
     return g.serialize()

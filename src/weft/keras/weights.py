@@ -18,7 +18,7 @@ from weft.keras.models import Decoder, Encoder, Labels, MaskedHead, Model, Seq2S
 from weft.keras.positions import LearnedPositions, Positions, RelativeBuckets
 from weft.keras.stack import Block, Stack
 from weft.runs.folder import verify, write_folder
-from weft.runs.tensor_files import ALIASES, MODEL, open_tensors, read_aliases, tensor_files
+from weft.runs.tensor_files import ALIASES, MODEL, read_arrays
 
 __all__ = ["load", "save_model", "variables"]
 
@@ -50,7 +50,7 @@ def load(folder: str | Path) -> Model:
     if isinstance(config, ReaderConfig):
         heads = {"heads": tuple(config.heads), "labels": config.outputs, "pooling": config.pooling}
     model = make_model(config.model, **heads)
-    fill(model, _read(path))
+    fill(model, read_arrays(path))
     return model
 
 
@@ -60,7 +60,7 @@ def save_model(model: Model, folder: str | Path, *, like: str | Path) -> None:
     config = read_description(source / CONFIG)
     if config.model != model.config:
         raise UserError(f"{source}: the model in it has another shape than the one to be saved")
-    names, there = {each.name for each in variables(model)}, set(_read(source))
+    names, there = {each.name for each in variables(model)}, set(read_arrays(source))
     if names != there:
         different = sorted(names ^ there)
         raise UserError(
@@ -96,17 +96,6 @@ def fill(model: Model, weights: dict[str, NDArray[Any]]) -> None:
         if tuple(value.shape) != tuple(variable.shape):
             raise UserError(f"{name}: shape {list(value.shape)} where the model has {list(variable.shape)}")
         variable.assign(value)
-
-
-def _read(folder: Path) -> dict[str, NDArray[Any]]:
-    """All tensors of a folder, each by all its names."""
-    found: dict[str, NDArray[Any]] = {}
-    for file in tensor_files(folder):
-        with open_tensors(file, framework="np") as opened:
-            own = {name: opened.get_tensor(name) for name in opened.keys()}  # noqa: SIM118
-            aliases = read_aliases(opened, own, file)
-        found |= own | {alias: own[name] for alias, name in aliases.items()}
-    return found
 
 
 def _of_model(model: Model) -> Iterator[Named]:

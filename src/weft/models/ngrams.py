@@ -11,22 +11,16 @@ from typing import NamedTuple
 from zlib import crc32
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
-from torch import Tensor
-from torch.nn import functional
+from safetensors.numpy import save_file
 
-from weft.runs.tensors import load_tensors, save_tensors
+from weft.runs.tensor_files import check_tensors, read_arrays
 
-__all__ = ["NGRAMS", "Ngrams", "fit_ngrams"]
+__all__ = ["NGRAMS", "Ngrams"]
 
 NGRAMS = "ngrams.safetensors"  # in a model's folder
 
 BUCKETS = 2**20  # that words and pairs of words fall into
-STEPS = 60  # of L-BFGS, at the most
-# How much the mean loss counts beside the size of the weights. With scikit-learn's C, so much divided by the number of
-# texts, 5,000 questions (TREC) are told best with 3, 67,000 phrases about films (SST-2) with 0.3.
-STRENGTH = 15_000.0
 WORD = re.compile(r"\w+|[^\w\s]")
 MIX = np.uint64(0x9E3779B97F4A7C15)  # 2⁶⁴ divided by the golden ratio
 
@@ -64,7 +58,7 @@ class Ngrams(NamedTuple):
 
     def score(self, texts: Sequence[str]) -> NDArray[np.float32]:
         """A score for each label of each text (N, L): 1 and more speaks for it, -1 and less against."""
-        counted = _count(texts)
+        counted = count(texts)
         rows = np.minimum(np.searchsorted(self.buckets, counted.buckets), len(self.buckets) - 1)
         known = self.buckets[rows] == counted.buckets
         values = np.where(known, counted.values * self.rarity[rows], 0)
@@ -76,53 +70,18 @@ class Ngrams(NamedTuple):
 
     def save(self, path: Path) -> None:
         """Write a file of safetensors."""
-        save_tensors(path, {name: torch.from_numpy(array) for name, array in self._asdict().items()})
+        save_file(self._asdict(), path)
 
     @classmethod
     def load(cls, path: Path, *, rows: int, labels: int) -> "Ngrams":
         """Read a file; a UserError tells of one that is not of so many buckets and labels."""
-        tensors = load_tensors(
+        check_tensors(
             path, {"buckets": [rows], "rarity": [rows], "weights": [rows, labels], "bias": [labels]}
         )
-        return cls(**{name: tensor.numpy() for name, tensor in tensors.items()})
+        return cls(**read_arrays(path))
 
 
-def fit_ngrams(
-    texts: Sequence[str], targets: NDArray[np.float32], *, importance: NDArray[np.float32] | None = None
-) -> Ngrams:
-    """Weights that tell each label from the rest: a linear support vector machine with squared hinge loss (Fan et al. 2008),
-    on the tf-idf of a text, which has length 1.
-
-    `targets` (N, L) are 1 for a text's labels and 0 for others. `importance` (N,) is how much each example counts, 1 unless
-    it is said.
-    """
-    counted = _count(texts)
-    buckets, rows = np.unique(counted.buckets, return_inverse=True)
-    rarity = (np.log((1 + len(texts)) / (1 + np.bincount(rows))) + 1).astype(np.float32)
-    tfidf = counted.values * rarity[rows]
-    tfidf /= np.repeat(np.sqrt(counted.sums(tfidf**2)), counted.sizes)
-    values, where, starts = (torch.from_numpy(array) for array in (tfidf, rows, counted.starts))
-    signs = torch.from_numpy(targets) * 2 - 1
-    counts = torch.ones(len(texts), 1) if importance is None else torch.from_numpy(importance)[:, None]
-    weights = torch.zeros(len(buckets), targets.shape[1], requires_grad=True)
-    bias = torch.zeros(targets.shape[1], requires_grad=True)
-    solver = torch.optim.LBFGS([weights, bias], max_iter=STEPS, history_size=6, line_search_fn="strong_wolfe")
-
-    def loss() -> Tensor:
-        solver.zero_grad()
-        scores = (
-            functional.embedding_bag(where, weights, starts, mode="sum", per_sample_weights=values) + bias
-        )
-        losses = (1 - signs * scores).clamp(min=0).square() * counts
-        total = STRENGTH * losses.mean(0).sum() + weights.square().sum() / 2
-        total.backward()  # type: ignore[no-untyped-call]
-        return total
-
-    solver.step(loss)  # type: ignore[no-untyped-call]
-    return Ngrams(buckets, rarity, weights.detach().numpy(), bias.detach().numpy())
-
-
-def _count(texts: Sequence[str]) -> Counted:
+def count(texts: Sequence[str]) -> Counted:
     hashes: dict[str, int] = {}
     buckets, values, sizes = [], [], []
     for text in texts:

@@ -4,23 +4,21 @@ import time
 from collections.abc import Sequence
 from itertools import product
 from pathlib import Path
-from typing import NamedTuple, overload
+from typing import TYPE_CHECKING, NamedTuple, overload
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
-from torch import Tensor
 
+from weft import inspect
 from weft.config import AnswererConfig
 from weft.data.sources import Report
 from weft.data.squad import read_squad
 from weft.errors import UserError
-from weft.inspect import Inspected, Question, Text, inspect_reading
-from weft.models.encoder import Encoder
-from weft.nn.inference import Precision
+from weft.inspect.pages import Text
 from weft.pipelines.embedder import embed
 from weft.pipelines.texts import checked_texts, kind_of
 from weft.tasks.answer import read_questions
+from weft.tasks.network import Network
 from weft.tasks.passages import (
     NO_ANSWER,
     Passage,
@@ -34,6 +32,11 @@ from weft.tasks.passages import (
 from weft.tasks.squad_score import score
 from weft.text.encode import read_windows
 from weft.text.tokenizer import Tokenizer
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+    from weft.inspect.readers import Inspected, Question
 
 __all__ = ["Answer", "Answerer", "AnswererEvaluation"]
 
@@ -64,7 +67,7 @@ class AnswererEvaluation(NamedTuple):
     answered: int
     left_out: tuple[str, ...]
     questions_per_second: float
-    precision: Precision
+    precision: str
 
 
 class Answerer:
@@ -74,14 +77,12 @@ class Answerer:
         self,
         config: AnswererConfig,
         *,
-        model: Encoder,
+        network: Network,
         tokenizer: Tokenizer,
-        precision: Precision = "float32",
+        precision: str = "float32",
     ) -> None:
         self.config = config
-        self.model = model.eval()
-        if precision == "bfloat16":  # the head alone stays as it was: see `point`
-            self.model.heads["answer"].float()
+        self.network = network
         self.tokenizer = tokenizer
         self.precision = precision
 
@@ -158,7 +159,7 @@ class Answerer:
             precision=self.precision,
         )
 
-    def inspect(self, text: str, *, question: str, out: Path | str) -> Inspected:
+    def inspect(self, text: str, *, question: str, out: Path | str) -> "Inspected":
         """Answer a question on a text, and write a page that shows what the answer rests on, and all attention behind it.
 
         Of a long text the attention is that of the window which the answer was found in, or which came nearest to one.
@@ -173,8 +174,8 @@ class Answerer:
         asked, read = self.tokenizer.spans([question, text])
         readings = read_windows(self.tokenizer.layout, asked, read, length=length, stride=stride)
         facts = {"shown": f"window {number + 1} of {len(readings)}"} if len(readings) > 1 else {}
-        return inspect_reading(
-            self.model,
+        return inspect.inspect_reading(
+            self.network.model,
             readings[number],
             tokenizer=self.tokenizer,
             question=self._explained(passage.windows[number], first, last),
@@ -193,11 +194,11 @@ class Answerer:
 
     def embed(self, text: str | Sequence[str], *, truncate: bool = False) -> NDArray[np.float32]:
         """Texts as vectors, see `Embedder.embed`."""
-        return embed(text, model=self.model, tokenizer=self.tokenizer, config=self.config, truncate=truncate)
+        return embed(text, self.network, tokenizer=self.tokenizer, config=self.config, truncate=truncate)
 
     def _place(self, passage: Passage, answer: Answer) -> tuple[int, int, int]:
         """The window that an answer scored best in, with its first and last token there; or in which none scored worst."""
-        scores = window_scores(self.model, passage.windows)
+        scores = window_scores(self.network, passage.windows)
         if not answer.found:
             none = [float(found[NO_ANSWER].sum()) for found in scores]
             return none.index(min(none)), NO_ANSWER, NO_ANSWER
@@ -213,16 +214,17 @@ class Answerer:
         ]
         return max(places, key=lambda at: float(scores[at[0]][at[1], 0] + scores[at[0]][at[2], 1]))
 
-    def _explained(self, window: Window, first: int, last: int) -> Question:
+    def _explained(self, window: Window, first: int, last: int) -> "Question":
         """What speaks for an answer: the log-probabilities of its first token and of its last, in the window."""
-        shut = torch.from_numpy(~window.open).to(self.model.device)[:, None]
+        head = self.network.model.heads["answer"]
 
-        def both(states: Tensor) -> Tensor:
-            scores: Tensor = self.model.heads["answer"](states)
-            likely = scores.masked_fill(shut, -torch.inf).log_softmax(1)
+        def both(states: "Tensor") -> "Tensor":
+            scores: Tensor = head(states)
+            shut = scores.new_tensor(~window.open, dtype=None)[:, None]
+            likely = scores.masked_fill(shut.bool(), -np.inf).log_softmax(1)
             return likely[:, first, 0] + likely[:, last, 1]
 
-        return Question("log-probability of the answer", both)
+        return inspect.Question("log-probability of the answer", both)
 
     def _read(self, question: str, context: str) -> Passage:
         length, stride = self.config.length, self.config.stride
@@ -231,7 +233,7 @@ class Answerer:
 
     def _spans(self, passages: Sequence[Passage]) -> list[SpanScores]:
         windows = [window for passage in passages for window in passage.windows]
-        return join_windows(passages, window_scores(self.model, windows), longest=self.config.longest)
+        return join_windows(passages, window_scores(self.network, windows), longest=self.config.longest)
 
     def _answers(self, context: str, spans: SpanScores, *, count: int) -> list[Answer]:
         """So many answers, the first of which is the model's: it may be that there is none."""

@@ -3,27 +3,30 @@
 import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any, NamedTuple, overload
+from typing import TYPE_CHECKING, Any, NamedTuple, overload
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
-from torch import Tensor
 
+from weft import inspect
 from weft.config import ClassifierConfig, ClassifyConfig
 from weft.data.sources import Report
 from weft.errors import UserError, suggest
-from weft.inspect import Inspected, Question, Text, inspect_reading, log_odds
-from weft.models.encoder import Encoder
+from weft.inspect.pages import Text
 from weft.models.ngrams import Ngrams
-from weft.nn.inference import Precision
 from weft.overrides import validate
 from weft.pipelines.embedder import embed
 from weft.pipelines.texts import checked_texts, kind_of
-from weft.tasks.classify import encode, joined, predict, probabilities, score, targets_of
+from weft.tasks.classification import encode, joined, predict, probabilities, score, targets_of
 from weft.tasks.labelled import Labelled, read_labelled
+from weft.tasks.network import Network
 from weft.text.encode import Reading
 from weft.text.tokenizer import Tokenizer
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+    from weft.inspect.readers import Inspected, Question
 
 __all__ = ["Classification", "Classifier", "ClassifierEvaluation", "labelled_where"]
 
@@ -94,7 +97,7 @@ class ClassifierEvaluation(NamedTuple):
     truncated: int
     left_out: tuple[str, ...]
     texts_per_second: float
-    precision: Precision
+    precision: str
 
 
 class Classifier:
@@ -104,13 +107,13 @@ class Classifier:
         self,
         config: ClassifierConfig,
         *,
-        model: Encoder,
+        network: Network,
         tokenizer: Tokenizer,
-        precision: Precision = "float32",
+        precision: str = "float32",
         ngrams: Ngrams | None = None,
     ) -> None:
         self.config = config
-        self.model = model.eval()
+        self.network = network
         self.tokenizer = tokenizer
         self.precision = precision
         self.ngrams = ngrams
@@ -138,7 +141,7 @@ class Classifier:
 
     def inspect(
         self, text: str, *, out: Path | str, pair: str | None = None, label: str | None = None
-    ) -> Inspected:
+    ) -> "Inspected":
         """Classify a text, and write a page that shows what the answer rests on, and all attention behind it.
 
         `label`: what speaks for this one; by default, for the one that the text gets, or that is the likeliest.
@@ -156,8 +159,8 @@ class Classifier:
         if answer.number is not None:
             said = f"{answer.number:.6g}"
         texts = [text] if pair is None else [text, pair]
-        return inspect_reading(
-            self.model,
+        return inspect.inspect_reading(
+            self.network.model,
             read,
             tokenizer=self.tokenizer,
             question=self._question(label or (shares[0][0] if shares else None), self._votes(examples)),
@@ -171,28 +174,32 @@ class Classifier:
 
     def embed(self, text: str | Sequence[str], *, truncate: bool = False) -> NDArray[np.float32]:
         """Texts as vectors, see `Embedder.embed`."""
-        return embed(text, model=self.model, tokenizer=self.tokenizer, config=self.config, truncate=truncate)
+        return embed(text, self.network, tokenizer=self.tokenizer, config=self.config, truncate=truncate)
 
-    def _question(self, label: str | None, votes: Tensor | float) -> Question:
+    def _question(self, label: str | None, votes: NDArray[np.float32]) -> "Question":
         """What speaks for a label: its log-odds, of which its probability is made; or a number itself.
 
         The words' own `votes` are in it whatever the network sees.
         """
 
-        def logits(states: Tensor) -> Tensor:
-            scores: Tensor = self.model.heads["classify"](self.model.pooled(states))
-            return scores + (votes.to(scores) if isinstance(votes, Tensor) else votes)
+        model = self.network.model
+
+        def logits(states: "Tensor") -> "Tensor":
+            scores: Tensor = model.heads["classify"](model.pooled(states))
+            return scores + scores.new_tensor(votes)
 
         if self.config.kind == "number":
             mean, deviation = self.config.mean, self.config.deviation
-            return Question(self.labels[0], lambda states: logits(states)[:, 0] * deviation + mean)
+            return inspect.Question(self.labels[0], lambda states: logits(states)[:, 0] * deviation + mean)
         if label not in self.labels:
             known = ", ".join(self.labels)
             raise UserError(f'no label "{label}"{suggest(str(label), self.labels)} (known: {known})')
         chosen, heat = self.labels.index(label), self.config.temperature
         if self.config.kind == "single":
-            return Question(f"log-odds of {label}", lambda states: log_odds(logits(states) / heat, [chosen]))
-        return Question(f"log-odds of {label}", lambda states: logits(states)[:, chosen] / heat)
+            return inspect.Question(
+                f"log-odds of {label}", lambda states: inspect.log_odds(logits(states) / heat, [chosen])
+            )
+        return inspect.Question(f"log-odds of {label}", lambda states: logits(states)[:, chosen] / heat)
 
     def _examples(self, text: str | Sequence[str], pair: str | Sequence[str] | None) -> list[Labelled]:
         """The texts, checked, as labelled ones without a label."""
@@ -232,13 +239,14 @@ class Classifier:
     def _probabilities(
         self, examples: Sequence[Labelled], readings: Sequence[Reading]
     ) -> NDArray[np.float32]:
-        return probabilities(predict(self.model, readings) + self._votes(examples), self.config)
+        scores = predict(self.network, readings, labels=len(self.labels))
+        return probabilities(scores + self._votes(examples), self.config)
 
-    def _votes(self, examples: Sequence[Labelled]) -> Tensor | float:
+    def _votes(self, examples: Sequence[Labelled]) -> NDArray[np.float32]:
         """What the linear model adds to the network's scores (N, L)."""
         if self.ngrams is None:
-            return 0.0
-        return torch.from_numpy(self.ngrams.score([joined(each) for each in examples])) * self.config.vote
+            return np.zeros((len(examples), len(self.labels)), dtype=np.float32)
+        return self.ngrams.score([joined(each) for each in examples]) * np.float32(self.config.vote)
 
     def evaluate(
         self,

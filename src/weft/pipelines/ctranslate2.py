@@ -11,7 +11,8 @@ from tokenizers import Tokenizer as Backend
 from weft.config import TranslatorConfig
 from weft.errors import UserError
 from weft.families.marian_tokenizer import MarianTokenizer
-from weft.generate import Hypothesis, SearchConfig
+from weft.generate.config import SearchConfig
+from weft.generate.hypothesis import Hypothesis
 from weft.interchange.ctranslate2_engine import CTranslate2
 from weft.interchange.ctranslate2_import import TOKENIZER, describe_ctranslate2
 from weft.pipelines.translator import AnyTranslator, Translation

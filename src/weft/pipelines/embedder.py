@@ -2,21 +2,22 @@
 
 from collections.abc import Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
 
+from weft import inspect
 from weft.config import EncoderConfig, ReaderConfig
 from weft.errors import UserError
-from weft.inspect import Inspected, Text, inspect_reading
-from weft.models.encoder import Encoder
-from weft.nn.heads import pool
-from weft.nn.inference import Precision
+from weft.inspect.pages import Text
 from weft.pipelines.texts import checked_texts, kind_of
-from weft.tasks.reading import read_alone
+from weft.tasks.network import Network
 from weft.text.encode import read_texts
 from weft.text.tokenizer import Tokenizer
+
+if TYPE_CHECKING:
+    from weft.inspect.readers import Inspected
 
 __all__ = ["Embedder", "embed", "too_long"]
 
@@ -30,12 +31,12 @@ class Embedder:
         self,
         config: EncoderConfig,
         *,
-        model: Encoder,
+        network: Network,
         tokenizer: Tokenizer,
-        precision: Precision = "float32",
+        precision: str = "float32",
     ) -> None:
         self.config = config
-        self.model = model.eval()
+        self.network = network
         self.tokenizer = tokenizer
         self.precision = precision
 
@@ -44,9 +45,9 @@ class Embedder:
 
         Raises UserError for a text that is longer than the model takes, unless `truncate` asks for its beginning alone.
         """
-        return embed(text, model=self.model, tokenizer=self.tokenizer, config=self.config, truncate=truncate)
+        return embed(text, self.network, tokenizer=self.tokenizer, config=self.config, truncate=truncate)
 
-    def inspect(self, text: str, *, out: Path | str) -> Inspected:
+    def inspect(self, text: str, *, out: Path | str) -> "Inspected":
         """Write a page that shows all attention behind a text's vector."""
         if not isinstance(text, str):
             raise UserError(f"a text is wanted, not {kind_of(text)}")
@@ -55,8 +56,8 @@ class Embedder:
             raise UserError(
                 f"the text is longer than the {self.config.maximum} tokens the model takes: split it"
             )
-        return inspect_reading(
-            self.model,
+        return inspect.inspect_reading(
+            self.network.model,
             read,
             tokenizer=self.tokenizer,
             question=None,
@@ -75,9 +76,13 @@ def too_long(texts: Sequence[str], *, tokenizer: Tokenizer, config: ReaderConfig
     return [number for number, reading in enumerate(readings) if reading.over]
 
 
-@torch.inference_mode()
 def embed(
-    text: str | Sequence[str], *, model: Encoder, tokenizer: Tokenizer, config: ReaderConfig, truncate: bool
+    text: str | Sequence[str],
+    network: Network,
+    *,
+    tokenizer: Tokenizer,
+    config: ReaderConfig,
+    truncate: bool,
 ) -> NDArray[np.float32]:
     """What `Embedder.embed` gives, from any encoder: its hidden states pooled as its configuration says, without a head.
 
@@ -92,11 +97,11 @@ def embed(
                 f'"{each[:SHOWN]}…" has {len(reading.ids):,} tokens, more than the {config.maximum:,} that the '
                 "model takes: split it, or ask with truncate for its beginning alone"
             )
-    vectors = torch.empty(len(texts), config.model.width)
+    vectors = np.empty((len(texts), config.model.width), dtype=np.float32)
     ids, segments = [each.ids for each in readings], [each.segments for each in readings]
-    for rows, states in read_alone(model, ids, segments):
-        vectors[torch.from_numpy(rows)] = pool(states.float(), keep=None, pooling=config.pooling).cpu()
+    for rows, states in network.ask("states", ids, segments):
+        vectors[rows] = states[:, 0] if config.pooling == "first" else states.mean(axis=1)
     if not isinstance(config, EncoderConfig) or config.normalise:
-        vectors = torch.nn.functional.normalize(vectors, dim=-1)
-    found: NDArray[np.float32] = vectors.numpy()
-    return found[0] if isinstance(text, str) else found
+        vectors /= np.maximum(np.linalg.norm(vectors, axis=-1, keepdims=True), np.float32(1e-12))
+    found: NDArray[np.float32] = vectors[0] if isinstance(text, str) else vectors
+    return found

@@ -2,24 +2,24 @@
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import NamedTuple, overload
+from typing import TYPE_CHECKING, NamedTuple, overload
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
-from torch import Tensor
 
+from weft import inspect
 from weft.config import FillerConfig
 from weft.errors import UserError
-from weft.inspect import Inspected, Text, inspect_reading, readable
-from weft.models.encoder import Encoder
-from weft.nn.inference import Precision
+from weft.inspect.heads import readable
+from weft.inspect.pages import Text
 from weft.pipelines.embedder import SHOWN, embed
 from weft.pipelines.texts import checked_texts, kind_of
-from weft.tasks.masking import special_ids
-from weft.tasks.reading import FEWEST, read_alone
+from weft.tasks.network import Network
 from weft.text.encode import Reading
-from weft.text.tokenizer import MASKS, Tokenizer
+from weft.text.tokenizer import MASKS, Tokenizer, special_ids
+
+if TYPE_CHECKING:
+    from weft.inspect.readers import Inspected
 
 __all__ = ["Candidate", "Filler"]
 
@@ -39,12 +39,12 @@ class Filler:
         self,
         config: FillerConfig,
         *,
-        model: Encoder,
+        network: Network,
         tokenizer: Tokenizer,
-        precision: Precision = "float32",
+        precision: str = "float32",
     ) -> None:
         self.config = config
-        self.model = model.eval()
+        self.network = network
         self.tokenizer = tokenizer
         self.precision = precision
         self.special = special_ids(tokenizer)
@@ -53,7 +53,6 @@ class Filler:
     def fill(self, text: str, *, top: int = 5) -> list[list[Candidate]]: ...  # type: ignore[overload-overlap]
     @overload
     def fill(self, text: Sequence[str], *, top: int = 5) -> list[list[list[Candidate]]]: ...
-    @torch.inference_mode()
     def fill(
         self, text: str | Sequence[str], *, top: int = 5
     ) -> list[list[Candidate]] | list[list[list[Candidate]]]:
@@ -68,17 +67,18 @@ class Filler:
         readings = [self._read(each) for each in texts]
         answers: list[list[list[Candidate]]] = [[] for _ in texts]
         ids, segments = [each.ids for each in readings], [each.segments for each in readings]
-        for rows, states in read_alone(self.model, ids, segments):
-            at, best_ids, probabilities = self._likeliest([ids[row] for row in rows], states, top=top)
-            for (row, place), best, shares in zip(at, best_ids, probabilities, strict=True):
-                number = int(rows[row])
+        places = [[place for place, id_ in enumerate(each) if id_ == self.tokenizer.mask_id] for each in ids]
+        for rows, logits in self.network.ask("masked", ids, segments, places=places):
+            at = [(number, place) for number in rows.tolist() for place in places[number]]
+            found = zip(at, *self._likeliest(logits, top=top), strict=True)
+            for (number, place), best, shares in found:
                 pieces = [(readings[number].ids[place - 1], id_) for id_ in best]
                 filled = [self._filled(texts[number], len(answers[number]), pair) for pair in pieces]
                 candidates = zip(self.tokenizer.tokens(best), shares, filled, strict=True)
                 answers[number].append([Candidate(*each) for each in candidates])
         return answers[0] if isinstance(text, str) else answers
 
-    def inspect(self, text: str, *, out: Path | str) -> Inspected:
+    def inspect(self, text: str, *, out: Path | str) -> "Inspected":
         """Fill in the masks of a text, and write a page that shows all attention behind it."""
         if not isinstance(text, str):
             raise UserError(f"a text is wanted, not {kind_of(text)}")
@@ -86,8 +86,8 @@ class Filler:
         tokens = readable([candidates[0].token for candidates in answer])
         shares = [f"{candidates[0].probability:.1%}" for candidates in answer]
         said = ", ".join(f"{token} ({share})" for token, share in zip(tokens, shares, strict=True))
-        return inspect_reading(
-            self.model,
+        return inspect.inspect_reading(
+            self.network.model,
             self._read(text),
             tokenizer=self.tokenizer,
             question=None,
@@ -101,7 +101,7 @@ class Filler:
 
     def embed(self, text: str | Sequence[str], *, truncate: bool = False) -> NDArray[np.float32]:
         """Texts as vectors, see `Embedder.embed`."""
-        return embed(text, model=self.model, tokenizer=self.tokenizer, config=self.config, truncate=truncate)
+        return embed(text, self.network, tokenizer=self.tokenizer, config=self.config, truncate=truncate)
 
     def _read(self, text: str) -> Reading:
         if MASKS.search(text) is None:
@@ -116,18 +116,15 @@ class Filler:
         return Reading(ids, nothing, nothing, [], over=False)
 
     def _likeliest(
-        self, ids: Sequence[Sequence[int]], states: Tensor, *, top: int
-    ) -> tuple[list[tuple[int, int]], list[list[int]], list[list[float]]]:
-        """Where the masks of texts of one length are, as text and place, their likeliest pieces and how likely they are."""
-        masks = torch.tensor(ids, device=states.device).eq(self.tokenizer.mask_id or 0).nonzero()  # (M, 2)
-        asked = masks[torch.arange(max(len(masks), FEWEST), device=masks.device) % len(masks)]
-        head = self.model.masked
-        logits = head.logits(head(states[asked[:, 0], asked[:, 1]]))[: len(masks)]
-        shares = logits.float().softmax(-1)
+        self, logits: NDArray[np.float32], *, top: int
+    ) -> tuple[list[list[int]], list[list[float]]]:
+        """The likeliest pieces for masks with these scores (M, V), and how likely they are."""
+        shares = np.exp(logits - logits.max(axis=-1, keepdims=True))
+        shares /= shares.sum(axis=-1, keepdims=True)
         shares[:, self.special] = 0.0
-        best = shares.topk(min(top, shares.shape[1] - len(self.special)))
-        places = [(row, place) for row, place in masks.tolist()]
-        return places, best.indices.tolist(), best.values.tolist()
+        count = min(top, shares.shape[1] - len(self.special))
+        best = np.argsort(-shares, axis=-1, kind="stable")[:, :count]
+        return best.tolist(), np.take_along_axis(shares, best, axis=-1).tolist()
 
     def _filled(self, text: str, number: int, pieces: tuple[int, int]) -> str:
         """A text with a piece in the place of its mask of that number; `pieces` are the one before, and itself."""

@@ -15,10 +15,15 @@ from weft.config import GeneratorConfig
 from weft.data.packing import FIELD
 from weft.data.sources import Report, Sources, complete, open_sources
 from weft.errors import UserError
-from weft.generate import Hypothesis, SearchConfig, continue_prompts, stop_at
+from weft.generate.config import SearchConfig
+from weft.generate.hypothesis import Hypothesis
 from weft.generate.processors import Processor, add_bias
+from weft.generate.prompts import continue_prompts, stop_at
 from weft.generate.speculative import Draft, Guess, look_up
-from weft.inspect import Inspected, Text, causal_attention, readable, write_page, writing_groups
+from weft.inspect.heads import readable, writing_groups
+from weft.inspect.maps import causal_attention
+from weft.inspect.pages import Text, write_page
+from weft.inspect.readers import Inspected
 from weft.models.decoder import Decoder
 from weft.models.transformer_xl import TransformerXL
 from weft.nn.inference import Precision

@@ -10,8 +10,12 @@ import numpy as np
 from weft.config import SummarizeConfig, SummarizerConfig
 from weft.data.sources import Report
 from weft.errors import UserError
-from weft.generate import Hypothesis, SearchConfig, generate
-from weft.inspect import Text, attention, translation_groups, write_page
+from weft.generate.batches import generate
+from weft.generate.config import SearchConfig
+from weft.generate.hypothesis import Hypothesis
+from weft.inspect.heads import translation_groups
+from weft.inspect.maps import attention
+from weft.inspect.pages import Text, write_page
 from weft.models.seq2seq import Seq2Seq
 from weft.nn.inference import Precision
 from weft.overrides import validate

@@ -3,24 +3,28 @@
 import time
 from collections.abc import Sequence
 from pathlib import Path
-from typing import NamedTuple, overload
+from typing import TYPE_CHECKING, NamedTuple, overload
 
 import numpy as np
 from numpy.typing import NDArray
-from torch import Tensor
 
+from weft import inspect
 from weft.config import TaggerConfig
 from weft.errors import UserError
-from weft.inspect import Inspected, Question, Text, inspect_reading, log_odds
-from weft.models.encoder import Encoder
-from weft.nn.inference import Precision
+from weft.inspect.pages import Text
 from weft.pipelines.embedder import embed
 from weft.pipelines.texts import checked_texts, kind_of
 from weft.tasks.entities import Scheme, Sentence, read_tagged, split_words
+from weft.tasks.network import Network
 from weft.tasks.tags import Found, TagSet, score
 from weft.tasks.word_windows import Window, Windows, predict, read_sentences
 from weft.text.encode import Reading
 from weft.text.tokenizer import Tokenizer
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+    from weft.inspect.readers import Inspected, Question
 
 __all__ = ["Entity", "Tagger", "TaggerEvaluation"]
 
@@ -51,7 +55,7 @@ class TaggerEvaluation(NamedTuple):
     sentences: int
     left_out: tuple[str, ...]
     sentences_per_second: float
-    computed: Precision
+    computed: str
 
 
 class Tagger:
@@ -64,12 +68,12 @@ class Tagger:
         self,
         config: TaggerConfig,
         *,
-        model: Encoder,
+        network: Network,
         tokenizer: Tokenizer,
-        precision: Precision = "float32",
+        precision: str = "float32",
     ) -> None:
         self.config = config
-        self.model = model.eval()
+        self.network = network
         self.tokenizer = tokenizer
         self.precision = precision
         self.tags = TagSet(config.labels)
@@ -123,7 +127,7 @@ class Tagger:
             computed=self.precision,
         )
 
-    def inspect(self, text: str, *, out: Path | str, entity: int | None = None) -> Inspected:
+    def inspect(self, text: str, *, out: Path | str, entity: int | None = None) -> "Inspected":
         """Find the entities of a text, and write a page that shows what one of them rests on, and all attention behind it.
 
         `entity` is its number, counted from 1; by default the first. Of a long text the attention is that of the window
@@ -138,7 +142,7 @@ class Tagger:
             raise UserError(
                 "the text is blank, or nothing that the model knows: there is nothing to look into"
             )
-        found = self.tags.found(predict(self.model, [read])[0], read.tokens)
+        found = self.tags.found(predict(self.network, [read], labels=len(self.config.labels))[0], read.tokens)
         entities = [_entity(sentence, each) for each in found]
         if entity is not None and not 1 <= entity <= len(entities):
             raise UserError(f"no entity {entity}: the model finds {len(entities)}, which are counted from 1")
@@ -149,8 +153,8 @@ class Tagger:
             question = self._question(entities[chosen], _places(window, found[chosen]))
             focus = entities[chosen].start, entities[chosen].end
         listed = ", ".join(f"{each.text} ({each.label} {each.score:.1%})" for each in entities)
-        return inspect_reading(
-            self.model,
+        return inspect.inspect_reading(
+            self.network.model,
             _in_text(window.reading, sentence),
             tokenizer=self.tokenizer,
             question=question,
@@ -164,23 +168,23 @@ class Tagger:
 
     def embed(self, text: str | Sequence[str], *, truncate: bool = False) -> NDArray[np.float32]:
         """Texts as vectors, see `Embedder.embed`."""
-        return embed(text, model=self.model, tokenizer=self.tokenizer, config=self.config, truncate=truncate)
+        return embed(text, self.network, tokenizer=self.tokenizer, config=self.config, truncate=truncate)
 
-    def _question(self, entity: Entity, places: Sequence[int]) -> Question:
+    def _question(self, entity: Entity, places: Sequence[int]) -> "Question":
         """What speaks for an entity: the log-odds of its label, B or I, averaged over its words."""
         chosen = [number for number, label in enumerate(self.tags.labels) if label[2:] == entity.label]
 
-        def mean(states: Tensor) -> Tensor:
-            return log_odds(self.model.heads["tag"](states[:, places]), chosen).mean(-1)
+        head = self.network.model.heads["tag"]
 
-        return Question(f"log-odds of {entity.label} for {entity.text}", mean)
+        def mean(states: "Tensor") -> "Tensor":
+            return inspect.log_odds(head(states[:, places]), chosen).mean(-1)
+
+        return inspect.Question(f"log-odds of {entity.label} for {entity.text}", mean)
 
     def _find(self, sentences: Sequence[Sentence]) -> list[list[Found]]:
         read = self._read(sentences)
-        return [
-            self.tags.found(scores, each.tokens)
-            for each, scores in zip(read, predict(self.model, read), strict=True)
-        ]
+        predicted = predict(self.network, read, labels=len(self.config.labels))
+        return [self.tags.found(scores, each.tokens) for each, scores in zip(read, predicted, strict=True)]
 
     def _read(self, sentences: Sequence[Sentence]) -> list[Windows]:
         maximum = self.config.maximum if self.config.length else min(LONGEST, self.config.maximum)

@@ -14,14 +14,18 @@ from numpy.typing import NDArray
 from weft.config import TranslatorConfig
 from weft.errors import UserError
 from weft.families.marian_tokenizer import MarianTokenizer
-from weft.generate import Hypothesis, SearchConfig, generate
-from weft.inspect import Text, alignment, attention, translation_groups, write_page
+from weft.generate.batches import generate
+from weft.generate.config import SearchConfig
+from weft.generate.hypothesis import Hypothesis
+from weft.inspect.heads import translation_groups
+from weft.inspect.maps import attention
+from weft.inspect.pages import Text, write_page
 from weft.models.seq2seq import Seq2Seq
 from weft.nn.inference import Precision
 from weft.overrides import validate
 from weft.pipelines.texts import checked_texts, kind_of
-from weft.tasks.parallel import read_parallel
-from weft.tasks.translate import Direction, language_tag, pick_direction, score
+from weft.tasks.directions import Direction, language_tag, pick_direction, read_parallel, score
+from weft.text.alignment import alignment
 from weft.text.encode import Encoded, encode_lines
 from weft.text.tokenizer import Tokenizer
 from weft.text.words import spellings

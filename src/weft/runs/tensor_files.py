@@ -1,17 +1,27 @@
 """Where tensors lie on disk, without torch: whole or in parts, a tensor of several names written once."""
 
 import json
-from collections.abc import Collection
+from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from numpy.typing import NDArray
 from safetensors import SafetensorError, safe_open
 
-from weft.errors import UserError
+from weft.errors import UserError, suggest
 from weft.runs.folder import REQUEST, file_of
 from weft.runs.foreign import PICKLE_ADVICE, explain, is_pickle
 
-__all__ = ["ALIASES", "MODEL", "open_tensors", "read_aliases", "read_shapes", "tensor_files"]
+__all__ = [
+    "ALIASES",
+    "MODEL",
+    "check_tensors",
+    "open_tensors",
+    "read_aliases",
+    "read_arrays",
+    "read_shapes",
+    "tensor_files",
+]
 
 MODEL = "model.safetensors"
 INDEX = "model.safetensors.index.json"
@@ -83,3 +93,38 @@ def read_shapes(file: Path) -> dict[str, tuple[int, ...]]:
     with open_tensors(file) as opened:
         shapes = {name: tuple(opened.get_slice(name).get_shape()) for name in opened.keys()}  # noqa: SIM118
         return shapes | {alias: shapes[name] for alias, name in read_aliases(opened, shapes, file).items()}
+
+
+def check_tensors(path: Path, expected: Mapping[str, Sequence[int]]) -> None:
+    """Raise a UserError where a model's folder, or a file, has not just the `expected` names and shapes."""
+    shapes = {name: (shape, file) for file in tensor_files(path) for name, shape in read_shapes(file).items()}
+    _check_names(path, set(shapes), set(expected))
+    for name, wanted in expected.items():
+        shape, file = shapes[name]
+        if shape != tuple(wanted):
+            raise UserError(
+                f"{file}: {name}: shape {list(shape)} where the model has {list(wanted)}: "
+                "the weights belong to another configuration"
+            )
+
+
+def read_arrays(path: Path) -> dict[str, NDArray[Any]]:
+    """All tensors of a model's folder, or of one file, as arrays of numpy, each by all its names."""
+    found: dict[str, NDArray[Any]] = {}
+    for file in tensor_files(path):
+        with open_tensors(file, framework="np") as opened:
+            own = {name: opened.get_tensor(name) for name in opened.keys()}  # noqa: SIM118
+            aliases = read_aliases(opened, own, file)
+        found |= own | {alias: own[name] for alias, name in aliases.items()}
+    return found
+
+
+def _check_names(path: Path, found: set[str], expected: set[str]) -> None:
+    missing, unknown = sorted(expected - found), sorted(found - expected)
+    if missing:
+        more = f" and {len(missing) - 1} more" if len(missing) > 1 else ""
+        raise UserError(f"{path}: no tensor {missing[0]!r}{more}{suggest(missing[0], unknown)}")
+    if unknown:
+        more = f" and {len(unknown) - 1} more" if len(unknown) > 1 else ""
+        instead = suggest(unknown[0], expected)
+        raise UserError(f"{path}: tensor {unknown[0]!r}{more} that the model does not have{instead}")

@@ -8,13 +8,12 @@ from safetensors import SafetensorError
 from safetensors.torch import save_file
 from torch import Tensor
 
-from weft.errors import UserError, suggest
 from weft.runs.tensor_files import (
     ALIASES,
     MODEL,
+    check_tensors,
     open_tensors,
     read_aliases,
-    read_shapes,
     tensor_files,
 )
 
@@ -49,15 +48,7 @@ def load_tensors(path: Path, expected: Mapping[str, Sequence[int]]) -> dict[str,
 
     A missing, unknown or misshapen one raises a UserError before anything large is read.
     """
-    shapes = {name: (shape, file) for file in tensor_files(path) for name, shape in read_shapes(file).items()}
-    _check_names(path, set(shapes), set(expected))
-    for name, wanted in expected.items():
-        shape, file = shapes[name]
-        if shape != tuple(wanted):
-            raise UserError(
-                f"{file}: {name}: shape {list(shape)} where the model has {list(wanted)}: "
-                "the weights belong to another configuration"
-            )
+    check_tensors(path, expected)
     return read_tensors(path)
 
 
@@ -71,14 +62,3 @@ def read_tensors(path: Path) -> dict[str, Tensor]:
             aliases = {alias: own[name] for alias, name in read_aliases(opened, own.keys(), file).items()}
         tensors |= own | aliases
     return tensors
-
-
-def _check_names(path: Path, found: set[str], expected: set[str]) -> None:
-    missing, unknown = sorted(expected - found), sorted(found - expected)
-    if missing:
-        more = f" and {len(missing) - 1} more" if len(missing) > 1 else ""
-        raise UserError(f"{path}: no tensor {missing[0]!r}{more}{suggest(missing[0], unknown)}")
-    if unknown:
-        more = f" and {len(unknown) - 1} more" if len(unknown) > 1 else ""
-        instead = suggest(unknown[0], expected)
-        raise UserError(f"{path}: tensor {unknown[0]!r}{more} that the model does not have{instead}")

@@ -27,13 +27,12 @@ from weft.tasks.passages import (
     Span,
     SpanScores,
     Window,
-    collate_windows,
     join_windows,
-    point,
     read_passage,
     window_scores,
 )
-from weft.tasks.reading import Beginning, hold_out
+from weft.tasks.pointing import collate_windows, point
+from weft.tasks.reading import Beginning, Reader, hold_out
 from weft.tasks.squad_score import best_threshold, f1, score
 from weft.tasks.task import Batch, Problem, Task, Validation
 from weft.text.tokenizer import Tokenizer
@@ -227,7 +226,7 @@ class Answer(Task):
 
     def _read(self, model: nn.Module) -> list[Scores]:
         assert isinstance(model, Encoder)
-        return window_scores(model, [row.window for row in self.held_rows])
+        return window_scores(Reader(model), [row.window for row in self.held_rows])
 
     def _spans(self, scores: Sequence[Scores]) -> list[SpanScores]:
         passages = [asked.passage for asked in self.valid]

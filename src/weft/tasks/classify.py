@@ -3,7 +3,7 @@
 from collections.abc import Callable, Sequence
 from functools import cached_property
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 import torch
@@ -15,48 +15,25 @@ from weft.config import ClassifierConfig, ClassifyConfig, ClassifyRun, HeadName,
 from weft.data.sources import Report
 from weft.errors import UserError
 from weft.models.encoder import Encoder
-from weft.models.ngrams import NGRAMS, Ngrams, fit_ngrams
+from weft.models.ngrams import NGRAMS, Ngrams
 from weft.nn.heads import Pooling
 from weft.nn.loss import Loss
 from weft.runs.folder import Content
 from weft.saved import CONFIG
+from weft.tasks.classification import Targets, encode, joined, predict, probabilities, score, targets_of
 from weft.tasks.kept import hold_to_text
-from weft.tasks.labelled import Labelled, label_of, names_of, read_labelled
-from weft.tasks.reading import Beginning, collate_readings, hold_out, read_alone, read_states
+from weft.tasks.labelled import Labelled, names_of, read_labelled
+from weft.tasks.ngram_training import fit_ngrams
+from weft.tasks.reading import Beginning, Reader, collate_readings, hold_out, read_states
 from weft.tasks.task import Batch, Problem, Task, Validation
-from weft.text.encode import Reading, read_texts
+from weft.text.encode import Reading
 from weft.text.tokenizer import Tokenizer
 
-__all__ = [
-    "Classify",
-    "ClassifyProblem",
-    "Scores",
-    "encode",
-    "joined",
-    "logits_of",
-    "predict",
-    "probabilities",
-    "score",
-    "targets_of",
-]
+__all__ = ["Classify", "ClassifyProblem", "logits_of"]
 
 HEADS: tuple[HeadName, ...] = ("pooler", "classify")
 TEMPERATURES = np.geomspace(0.25, 16.0, 61)
 VOTES = (0.0, *np.geomspace(0.1, 30.0, 26))  # weights of the linear model beside the network
-
-Targets = NDArray[Any]
-"""What the texts' labels are: numbers of classes (N,), ones and zeros (N, L), or numbers (N,)."""
-
-
-class Scores(NamedTuple):
-    """How good predictions are: a figure for each name, and for single labels how often which was taken for which.
-
-    `confusion` counts a row for each true label and a column for each predicted one.
-    """
-
-    figures: dict[str, float]
-    per_label: dict[str, dict[str, float]]
-    confusion: NDArray[np.int64] | None
 
 
 class ClassifyProblem(Problem):
@@ -244,13 +221,17 @@ class Classify(Task):
 
     def validate(self, model: nn.Module, *, scored: int) -> Validation | None:
         assert isinstance(model, Encoder)
-        logits = predict(model, self.valid)
+        logits = self._predict(model)
         loss = self._loss(logits, torch.from_numpy(self.valid_targets))
         settled = self._settled(logits)
-        found = probabilities(logits + settled.vote * self.votes, settled)
+        found = probabilities((logits + settled.vote * self.votes).numpy(), settled)
         scores = score(found, self.valid_targets, self.described)
         goals = {"single": "macro_f1" if self.weights is not None else "accuracy", "multiple": "macro_f1"}
         return Validation(float(loss.total) / loss.count, scores.figures, goals.get(self.described.kind))
+
+    def _predict(self, model: Encoder) -> Tensor:
+        """The network's scores for the held-out texts (N, L)."""
+        return torch.from_numpy(predict(Reader(model), self.valid, labels=model.labels))
 
     def settle(self, model: nn.Module) -> dict[str, Content]:
         """The linear model; its vote and the temperature of the sum are those with which the held-out labels are the
@@ -258,7 +239,7 @@ class Classify(Task):
         training texts, too.
         """
         assert isinstance(model, Encoder)
-        config, ngrams = self._settled(predict(model, self.valid)), self.ngrams
+        config, ngrams = self._settled(self._predict(model)), self.ngrams
         if ngrams is not None and not self.problem.given:
             every = [*self.problem.train, *self.problem.valid]
             ngrams = self._fit_ngrams(every, np.concatenate([self.targets, self.valid_targets]))
@@ -298,86 +279,8 @@ def _labels(examples: Sequence[Labelled], config: ClassifyConfig, name: str) -> 
     return tuple(labels)
 
 
-def joined(example: Labelled) -> str:
-    """A text or a pair as the linear model reads it, which knows no order but that of two words."""
-    return example.text if example.pair is None else f"{example.text} {example.pair}"
-
-
-def encode(examples: Sequence[Labelled], tokenizer: Tokenizer, *, maximum: int) -> list[Reading]:
-    """Labelled texts as they are read, the longest cut."""
-    pairs = [example.pair for example in examples if example.pair is not None]
-    texts = [example.text for example in examples]
-    return read_texts(tokenizer, texts, pairs or None, maximum=maximum, cut=True)
-
-
-def targets_of(examples: Sequence[Labelled], config: ClassifierConfig) -> Targets:
-    """What a model is to say of these examples; a UserError names the place of a label that it does not know."""
-    if config.kind == "number":
-        values = np.array([float(example.labels[0]) for example in examples], dtype=np.float32)
-        return (values - np.float32(config.mean)) / np.float32(config.deviation)
-    number = label_of(config.labels)
-    numbers = [[number(label, example.place) for label in example.labels] for example in examples]
-    if config.kind == "single":
-        return np.array([each[0] for each in numbers], dtype=np.int64)
-    targets = np.zeros((len(examples), len(config.labels)), dtype=np.float32)
-    for row, each in zip(targets, numbers, strict=True):
-        row[each] = 1.0
-    return targets
-
-
 def logits_of(model: Encoder, batch: Batch) -> Tensor:
     """A score for each label (B, L)."""
     states, keep = read_states(model, batch)
     scores: Tensor = model.heads["classify"](model.pooled(states, keep=keep))
     return scores
-
-
-@torch.inference_mode()
-def predict(model: Encoder, readings: Sequence[Reading]) -> Tensor:
-    """A score for each label of each text, (N, L) in float32 on the CPU; no text's depends on the others."""
-    logits = torch.empty(len(readings), model.labels)
-    ids, segments = [each.ids for each in readings], [each.segments for each in readings]
-    for rows, states in read_alone(model, ids, segments):
-        logits[torch.from_numpy(rows)] = model.heads["classify"](model.pooled(states)).float().cpu()
-    return logits
-
-
-def probabilities(logits: Tensor, config: ClassifierConfig) -> NDArray[np.float32]:
-    """Calibrated probabilities of the labels (N, L); for a number, the number itself (N, 1)."""
-    if config.kind == "number":
-        return (logits * config.deviation + config.mean).numpy()
-    scaled = logits / config.temperature
-    return (scaled.softmax(-1) if config.kind == "single" else scaled.sigmoid()).numpy()
-
-
-def score(found: NDArray[np.float32], targets: Targets, config: ClassifierConfig) -> Scores:
-    """Accuracy and macro F1; of numbers, the mean error and Pearson's correlation."""
-    if config.kind == "number":
-        truth = targets * config.deviation + config.mean
-        error = float(np.abs(found[:, 0] - truth).mean())
-        both = np.corrcoef(found[:, 0], truth) if found[:, 0].std() and truth.std() else np.zeros((2, 2))
-        return Scores({"mean_error": error, "pearson": float(both[0, 1])}, {}, None)
-    size = len(config.labels)
-    if config.kind == "multiple":
-        chosen, right = found > 0.5, targets > 0.5
-        exact = float((chosen == right).all(axis=1).mean())
-        confusion = None
-    else:
-        best = found.argmax(axis=1)
-        chosen, right = np.eye(size, dtype=bool)[best], np.eye(size, dtype=bool)[targets]
-        exact = float((best == targets).mean())
-        confusion = np.bincount(targets * size + best, minlength=size * size).reshape(size, size)
-    hits, said, there = (chosen & right).sum(0), chosen.sum(0), right.sum(0)
-    per_label = {
-        label: {
-            "precision": hits[i] / said[i] if said[i] else 0.0,
-            "recall": hits[i] / there[i] if there[i] else 0.0,
-            "f1": 2 * hits[i] / (said[i] + there[i]) if said[i] + there[i] else 0.0,
-            "texts": int(there[i]),
-        }
-        for i, label in enumerate(config.labels)
-    }
-    # As scikit-learn has it: over the labels that occur, in truth or in what was said.
-    occurring = [per_label[label]["f1"] for i, label in enumerate(config.labels) if said[i] + there[i]]
-    macro = float(np.mean(occurring)) if occurring else 0.0
-    return Scores({"accuracy": exact, "macro_f1": macro}, per_label, confusion)

@@ -10,9 +10,9 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from weft.errors import UserError
-from weft.text.tokenizer import Tokenizer
+from weft.text.tokenizer import Tokenizer, special_ids
 
-__all__ = ["MASK", "MASK_RATE", "Hidden", "Hider", "Masked", "mask_tokens", "special_ids", "word_starts"]
+__all__ = ["MASK", "MASK_RATE", "Hidden", "Hider", "Masked", "mask_tokens", "word_starts"]
 
 MASK = "<mask>"
 MASK_RATE = 0.15
@@ -99,12 +99,6 @@ class Hider:
         chosen = np.zeros_like(maskable)
         np.put_along_axis(chosen, order, places < wanted[:, None], axis=1)
         return chosen
-
-
-def special_ids(tokenizer: Tokenizer) -> list[int]:
-    """The tokens that no text is made of, and that are never asked for."""
-    ids = (tokenizer.pad_id, tokenizer.bos_id, tokenizer.eos_id, tokenizer.unk_id, tokenizer.mask_id)
-    return [id_ for id_ in ids if id_ is not None]
 
 
 def word_starts(tokenizer: Tokenizer) -> NDArray[np.bool_]:

@@ -1,6 +1,6 @@
 """Parallel text made ready for training: read, counted, tokenized once, and laid down in the run's folder."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from itertools import islice
 from pathlib import Path
 from typing import NamedTuple
@@ -15,17 +15,18 @@ from weft.config import (
     TranslatorConfig,
 )
 from weft.data.files import at_home
-from weft.data.sources import Report, Sources, complete, open_sources
+from weft.data.sources import Report, complete
 from weft.errors import UserError
 from weft.models.seq2seq import Seq2Seq
+from weft.tasks.directions import check_columns, directions_of, language_tag, open_parallel
 from weft.tasks.kept import keep_complete
 from weft.tasks.masking import MASK
 from weft.tasks.task import Problem
-from weft.tasks.translate import Direction, PairTable, Translate, directions_of, language_tag
+from weft.tasks.translate import PairTable, Translate
 from weft.text.tokenizer import Tokenizer
 from weft.text.training import train_tokenizer
 
-__all__ = ["ParallelText", "Tables", "TranslateProblem", "read_parallel"]
+__all__ = ["ParallelText", "Tables", "TranslateProblem"]
 
 # A tokenizer learns nothing more from more lines than this.
 TOKENIZER_LINES = 1_000_000
@@ -45,11 +46,11 @@ class ParallelText:
         wanted = [translate.from_language, translate.to_language]
         self.data = data
         self.masked = translate.masked > 0
-        self.train = _open(data.train, data.columns, [name for name in wanted if name is not None])
+        self.train = open_parallel(data.train, data.columns, [name for name in wanted if name is not None])
         self.directions = directions_of(translate, self.train.fields)
         self.languages = [name for name in self.train.fields if any(name in pair for pair in self.directions)]
-        self.valid = _open(data.valid, data.columns, self.languages) if data.valid else None
-        _check_columns(data.columns, [self.train, *([self.valid] if self.valid else [])])
+        self.valid = open_parallel(data.valid, data.columns, self.languages) if data.valid else None
+        check_columns(data.columns, [self.train, *([self.valid] if self.valid else [])])
 
     @property
     def tagged(self) -> bool:
@@ -160,33 +161,3 @@ class TranslateProblem(Problem):
 
     def make_model(self, model: ModelConfig) -> Seq2Seq:
         return Seq2Seq(model)
-
-
-def read_parallel(
-    specs: Sequence[str], *, columns: str | Sequence[str] | None, direction: Direction
-) -> tuple[dict[str, list[str]], Report]:
-    """The complete lines in a direction's two languages, and what was left out; `columns` may be one text, "de,en"."""
-    if isinstance(columns, str):
-        columns = columns.split(",")
-    sources = _open(specs, columns, direction)
-    _check_columns(columns, [sources])
-    report = Report()
-    texts: dict[str, list[str]] = {language: [] for language in direction}
-    for example in complete(sources, report=report):
-        for language, text in example.fields.items():
-            texts[language].append(text)
-    if not report.kept:
-        raise UserError(f"{', '.join(specs)}: not a single complete line")
-    return texts, report
-
-
-def _open(specs: Sequence[str], columns: Sequence[str] | None, languages: Sequence[str]) -> Sources:
-    return open_sources(specs, columns=columns, fields=languages or None, parallel=True)
-
-
-def _check_columns(columns: Sequence[str] | None, opened: Sequence[Sources]) -> None:
-    """Raise UserError where columns are named and no source has any that may be named."""
-    sources = [source for each in opened for source in each.sources]
-    if columns is not None and not any(source.has_cells for source in sources):
-        names = ", ".join(source.name for source in sources)
-        raise UserError(f"--columns names the columns of a TSV or CSV, which {names} is not")

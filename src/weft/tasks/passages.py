@@ -4,16 +4,10 @@ from collections.abc import Sequence
 from typing import NamedTuple
 
 import numpy as np
-import torch
-from jaxtyping import Float
 from numpy.lib.stride_tricks import sliding_window_view
 from numpy.typing import NDArray
-from torch import Tensor
 
-from weft.data.batches import collate
-from weft.models.encoder import Encoder
-from weft.tasks.reading import read_alone, read_states
-from weft.tasks.task import Batch
+from weft.tasks.network import Network
 from weft.text.encode import read_windows
 from weft.text.tokenizer import Layout, Spans
 
@@ -23,9 +17,7 @@ __all__ = [
     "Span",
     "SpanScores",
     "Window",
-    "collate_windows",
     "join_windows",
-    "point",
     "read_passage",
     "span_scores",
     "window_scores",
@@ -133,39 +125,14 @@ def read_passage(layout: Layout, question: Spans, context: Spans, *, length: int
     return Passage(tuple(windows), np.array(offsets, np.int32).reshape(-1, 2))
 
 
-def collate_windows(windows: Sequence[Window], *, pad: int) -> Batch:
-    """ids (B, T), segments (B, T), and the tokens which are open (B, T)."""
-    columns = {
-        "ids": collate([window.ids for window in windows], pad_id=pad),
-        "segments": collate([window.segments for window in windows], pad_id=0),
-        "open": collate([window.open for window in windows], pad_id=0).astype(bool),
-    }
-    return {name: torch.from_numpy(array) for name, array in columns.items()}
-
-
-def point(model: Encoder, batch: Batch) -> Float[Tensor, "B T 2"]:
-    """How each token scores as an answer's first one and as its last; minus infinity where it is not open.
-
-    The head is one of float32 whatever the encoder computes in: with the eight bits of bfloat16 many spans would be equal.
-    """
-    states, _ = read_states(model, batch)
-    return _ends(model, states, batch["open"])
-
-
-def _ends(model: Encoder, states: Tensor, allowed: Tensor) -> Tensor:
-    with torch.autocast(states.device.type, enabled=False):
-        scores: Tensor = model.heads["answer"](states.float())
-    return scores.float().masked_fill(~allowed[..., None], -torch.inf)
-
-
-@torch.inference_mode()
-def window_scores(model: Encoder, windows: Sequence[Window]) -> list[NDArray[np.float32]]:
-    """How each window's tokens score, (T, 2); no window's scores depend on the others."""
+def window_scores(network: Network, windows: Sequence[Window]) -> list[NDArray[np.float32]]:
+    """How each window's tokens score as an answer's first one and as its last, (T, 2), minus infinity where a token is not
+    open; no window's scores depend on the others."""
     found: dict[int, NDArray[np.float32]] = {}
     ids, segments = [window.ids for window in windows], [window.segments for window in windows]
-    for rows, states in read_alone(model, ids, segments):
-        allowed = torch.from_numpy(np.stack([windows[row].open for row in rows])).to(model.device)
-        found.update(zip(rows.tolist(), _ends(model, states, allowed).cpu().numpy(), strict=True))
+    for rows, scores in network.ask("answer", ids, segments):
+        allowed = np.stack([windows[row].open for row in rows])[..., None]
+        found.update(zip(rows.tolist(), np.where(allowed, scores, np.float32(-np.inf)), strict=True))
     return [found[row] for row in range(len(windows))]
 
 

@@ -4,7 +4,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from functools import cache
 from itertools import groupby
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import TypeVar
 
 import numpy as np
 import torch
@@ -21,6 +21,7 @@ from weft.nn.heads import Pooling
 from weft.nn.masks import Mask
 from weft.saved import Saved
 from weft.tasks.masking import MASK
+from weft.tasks.network import Asked, Tokens, by_length
 from weft.tasks.task import Batch
 from weft.text.encode import Reading
 from weft.text.tokenizer import Tokenizer
@@ -29,6 +30,7 @@ from weft.text.training import train_tokenizer
 __all__ = [
     "FEWEST",
     "Beginning",
+    "Reader",
     "collate_readings",
     "hold_out",
     "load_start",
@@ -37,9 +39,6 @@ __all__ = [
 ]
 
 Example = TypeVar("Example")
-Tokens = Sequence[int] | NDArray[Any]
-
-READ_TOKENS = 1024  # that are read together without learning: products with more rows are no faster
 FEWEST = 16  # tokens that are read together: a product of fewer rows may round otherwise than one of more
 
 ANSWERS = (
@@ -158,6 +157,47 @@ def read_states(model: Encoder, batch: Batch) -> tuple[Tensor, Tensor | None]:
     return model(batch["ids"], segments=segments, mask=Mask(keep=keep)), keep
 
 
+class Reader:
+    """An encoder on PyTorch as a `Network`."""
+
+    def __init__(self, model: Encoder) -> None:
+        self.model = model.eval()
+        self.config = model.config
+        if "answer" in model.heads:
+            model.heads["answer"].float()  # whatever the encoder computes in: see `point`
+
+    def ask(
+        self,
+        head: Asked,
+        ids: Sequence[Tokens],
+        segments: Sequence[Tokens],
+        *,
+        places: Sequence[Sequence[int]] | None = None,
+    ) -> Iterator[tuple[NDArray[np.int64], NDArray[np.float32]]]:
+        """See `Network.ask`."""
+        with torch.inference_mode():
+            for rows, states in read_alone(self.model, ids, segments):
+                if places is not None:
+                    at = [(row, place) for row, number in enumerate(rows) for place in places[number]]
+                    scores = self._masked(states, torch.tensor(at, device=states.device).view(-1, 2))
+                else:
+                    scores = self._answer(head, states)
+                yield rows, scores.float().cpu().numpy()
+
+    def _answer(self, head: Asked, states: Tensor) -> Tensor:
+        if head == "states":
+            return states
+        of_text = self.model.pooled(states) if head == "classify" else states
+        scores: Tensor = self.model.heads[head](of_text.float() if head == "answer" else of_text)
+        return scores
+
+    def _masked(self, states: Tensor, at: Tensor) -> Tensor:
+        """What the tokens at places (M, 2) of rows were, (M, V)."""
+        asked = at[torch.arange(max(len(at), FEWEST), device=at.device) % max(1, len(at))]
+        hidden = self.model.masked(states[asked[:, 0], asked[:, 1]])
+        return self.model.masked.logits(hidden)[: len(at)]
+
+
 def read_alone(
     model: Encoder, ids: Sequence[Tokens], segments: Sequence[Tokens]
 ) -> Iterator[tuple[NDArray[np.int64], Tensor]]:
@@ -166,7 +206,7 @@ def read_alone(
     What a text gets does not depend on the others. Texts of several lengths go through the layers' products as one row of
     tokens, without padding; in attention alone each length is by itself.
     """
-    for chunk in _chunks([len(each) for each in ids]):
+    for chunk in by_length([len(each) for each in ids]):
         size = sum(len(ids[number]) for number in chunk)
         filled = [*chunk, *[chunk[-1]] * -(-max(0, FEWEST - size) // max(1, len(ids[chunk[-1]])))]
         lengths = [len(ids[number]) for number in filled]
@@ -190,15 +230,3 @@ def _row(columns: Sequence[Tokens], device: torch.device) -> Tensor:
     """Texts one after the other, (1, N)."""
     every = np.concatenate([np.asarray(column, dtype=np.int64) for column in columns])
     return torch.from_numpy(every)[None].to(device)
-
-
-def _chunks(lengths: Sequence[int]) -> Iterator[NDArray[np.int64]]:
-    """The numbers of all texts, the longest first, in parts of up to so many tokens."""
-    order = np.argsort(-np.asarray(lengths), kind="stable")
-    ends = np.cumsum(np.asarray(lengths)[order])
-    begin = 0
-    while begin < len(order):
-        read = ends[begin - 1] if begin else 0
-        end = max(begin + 1, int(np.searchsorted(ends, read + READ_TOKENS, side="right")))
-        yield order[begin:end]
-        begin = end

@@ -14,12 +14,14 @@ from weft.data.formats import Several
 from weft.data.sources import Example, Report, Sources, complete, open_sources
 from weft.data.store import TokenStore
 from weft.errors import UserError
-from weft.generate import SearchConfig, generate
+from weft.generate.batches import generate
+from weft.generate.config import SearchConfig
 from weft.models.seq2seq import Seq2Seq
+from weft.tasks.directions import Direction
 from weft.tasks.kept import keep_complete
 from weft.tasks.reading import hold_out
 from weft.tasks.task import Problem
-from weft.tasks.translate import Direction, PairTable, Translate
+from weft.tasks.translate import PairTable, Translate
 from weft.text.tokenizer import Tokenizer
 from weft.text.training import train_tokenizer
 

@@ -19,7 +19,7 @@ from weft.nn.loss import Loss
 from weft.runs.folder import Content
 from weft.tasks.entities import Sentence, labels_of, read_tagged
 from weft.tasks.kept import hold_to_text
-from weft.tasks.reading import Beginning, collate_readings, hold_out, read_states
+from weft.tasks.reading import Beginning, Reader, collate_readings, hold_out, read_states
 from weft.tasks.tags import Labels, TagSet, score
 from weft.tasks.task import Batch, Problem, Task, Validation
 from weft.tasks.word_windows import Window, Windows, predict, read_sentences, spaced
@@ -197,7 +197,8 @@ class Tag(Task):
         assert isinstance(model, Encoder)
         total, count = 0.0, 0
         truth, found = [], []
-        for sentence, read, scores in zip(self.valid, self.held, predict(model, self.held), strict=True):
+        predicted = predict(Reader(model), self.held, labels=model.labels)
+        for sentence, read, scores in zip(self.valid, self.held, predicted, strict=True):
             labels = self.tags.numbers(sentence)
             words = np.flatnonzero(read.tokens >= 0)
             total -= float(scores[words, labels[words]].sum(dtype=np.float64))

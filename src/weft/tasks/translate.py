@@ -1,107 +1,33 @@
 """Translation: sentence pairs, in one direction or in all of them with a tag for the language to write."""
 
 from collections.abc import Mapping, Sequence
-from itertools import permutations
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from sacrebleu.metrics.bleu import BLEU
-from sacrebleu.metrics.chrf import CHRF
 from torch import Tensor, nn
 
-from weft.config import SpecialTokens, TranslateConfig
+from weft.config import SpecialTokens
 from weft.data.batches import collate, spread
 from weft.data.store import TokenStore
-from weft.errors import UserError, suggest
-from weft.generate import SearchConfig, generate
+from weft.generate.batches import generate
+from weft.generate.config import SearchConfig
 from weft.models.seq2seq import Seq2Seq
 from weft.nn.loss import Loss, vocabulary_loss
 from weft.runs.folder import Content
+from weft.tasks.directions import Direction, score
 from weft.tasks.masking import MASK, MASK_RATE, mask_tokens
 from weft.tasks.task import Batch, Task, Validation
 from weft.text.tokenizer import Tokenizer
 
-__all__ = [
-    "Direction",
-    "PairTable",
-    "Scores",
-    "Translate",
-    "directions_of",
-    "language_tag",
-    "pick_direction",
-    "score",
-]
+__all__ = ["PairTable", "Translate"]
 
 # More held-out pairs than these, evenly spread, tell no more, and take their time from training.
 HELD_OUT = 2000
 SCORED = 200  # of these on the way, where each has to be translated
 VALIDATION_TOKENS = 4096
 ROOM = 10
-
-
-class Direction(NamedTuple):
-    """From one language to another."""
-
-    source: str
-    target: str
-
-    def __str__(self) -> str:
-        return f"{self.source}-{self.target}"
-
-
-class Scores(NamedTuple):
-    """sacreBLEU's BLEU and chrF2 of a list of translations, with their signatures."""
-
-    bleu: float
-    chrf: float
-    bleu_signature: str
-    chrf_signature: str
-
-
-def language_tag(language: str) -> str:
-    """The token that asks for a language (Johnson et al. 2017, section 3)."""
-    return f"<2{language}>"
-
-
-def directions_of(config: TranslateConfig, languages: Sequence[str]) -> list[Direction]:
-    """The directions to train: the one that is configured, or from each language to each."""
-    if config.from_language is None or config.to_language is None:
-        return [Direction(*pair) for pair in permutations(languages, 2)]
-    for language in (config.from_language, config.to_language):
-        if language not in languages:
-            raise UserError(
-                f'language "{language}" is not in the data (there: {", ".join(languages)}){suggest(language, languages)}'
-            )
-    return [Direction(config.from_language, config.to_language)]
-
-
-def pick_direction(known: Sequence[Direction], source: str | None, target: str | None) -> Direction:
-    """The one known direction that fits what is asked for; a UserError where none does, or several do."""
-    for given, languages in (
-        (source, sorted({d.source for d in known})),
-        (target, sorted({d.target for d in known})),
-    ):
-        if given is not None and given not in languages:
-            raise UserError(
-                f'language "{given}" is not known here (known: {", ".join(languages)}){suggest(given, languages)}'
-            )
-    fitting = [d for d in known if source in (None, d.source) and target in (None, d.target)]
-    if len(fitting) == 1:
-        return fitting[0]
-    names = ", ".join(map(str, known))
-    if not fitting:
-        raise UserError(f"the model does not translate from {source} to {target} (it does: {names})")
-    raise UserError(f"the model knows several directions ({names}): say which with --from and --to")
-
-
-def score(translations: Sequence[str], references: Sequence[str]) -> Scores:
-    """BLEU (13a, cased) and chrF2 of a corpus (Papineni et al. 2002, Popović 2015, Post 2018)."""
-    bleu, chrf = BLEU(), CHRF()
-    value = bleu.corpus_score(list(translations), [list(references)])
-    other = chrf.corpus_score(list(translations), [list(references)])
-    return Scores(value.score, other.score, str(bleu.get_signature()), str(chrf.get_signature()))
 
 
 class PairTable:

@@ -4,12 +4,10 @@ from collections.abc import Sequence
 from typing import NamedTuple
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
 
-from weft.models.encoder import Encoder
 from weft.tasks.entities import Sentence
-from weft.tasks.reading import read_alone
+from weft.tasks.network import Network
 from weft.tasks.tags import NOTHING, PART
 from weft.text.encode import Reading
 from weft.text.tokenizer import Layout, Spans, Tokenizer
@@ -98,17 +96,16 @@ def _reading(part: Spans, layout: Layout) -> Reading:
     )
 
 
-@torch.inference_mode()
-def predict(model: Encoder, read: Sequence[Windows]) -> list[NDArray[np.float32]]:
+def predict(network: Network, read: Sequence[Windows], *, labels: int) -> list[NDArray[np.float32]]:
     """Log-probabilities of the labels of each sentence's words (W, L); no sentence's depend on the others.
 
     Those of words without a token of their own are 0.
     """
-    found = [np.zeros((len(each.tokens), model.labels), dtype=np.float32) for each in read]
+    found = [np.zeros((len(each.tokens), labels), dtype=np.float32) for each in read]
     windows = [(number, window) for number, each in enumerate(read) for window in each.windows]
     ids = [window.reading.ids for _, window in windows]
-    for rows, states in read_alone(model, ids, [window.reading.segments for _, window in windows]):
-        scores = model.heads["tag"](states).float().log_softmax(-1).cpu().numpy()  # (R, T, L)
+    for rows, scores in network.ask("tag", ids, [window.reading.segments for _, window in windows]):
+        shares = scores - np.logaddexp.reduce(scores, axis=-1, keepdims=True)  # (R, T, L)
         for number, (sentence, window) in enumerate(windows[row] for row in rows):
-            found[sentence][window.words] = scores[number, window.at]
+            found[sentence][window.words] = shares[number, window.at]
     return found

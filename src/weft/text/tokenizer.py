@@ -13,7 +13,7 @@ import tokenizers
 
 from weft.errors import UserError
 
-__all__ = ["MASKS", "SPECIAL_TOKENS", "Layout", "Spans", "Tokenizer"]
+__all__ = ["MASKS", "SPECIAL_TOKENS", "Layout", "Spans", "Tokenizer", "special_ids"]
 
 SPECIAL_TOKENS = ("<pad>", "<s>", "</s>", "<unk>")
 """The first ids of every tokenizer that weft trains, in this order."""
@@ -349,3 +349,9 @@ def _spelled(token: str) -> str:
         return "".join(chr(byte) if 0x20 < byte < 0x7F else f"<0x{byte:02X}>" for byte in raw).replace(
             "<0x20>", "▁"
         )
+
+
+def special_ids(tokenizer: Tokenizer) -> list[int]:
+    """The tokens that no text is made of, and that are never asked for."""
+    ids = (tokenizer.pad_id, tokenizer.bos_id, tokenizer.eos_id, tokenizer.unk_id, tokenizer.mask_id)
+    return [id_ for id_ in ids if id_ is not None]

@@ -1,0 +1,53 @@
+"""What reads texts and answers in numbers, whatever it runs on."""
+
+from collections.abc import Iterator, Sequence
+from typing import Any, Literal, Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from weft.config import HeadName, ModelConfig
+
+__all__ = ["Asked", "Network", "Tokens", "by_length"]
+
+Tokens = Sequence[int] | NDArray[Any]
+Asked = HeadName | Literal["states"]
+
+READ_TOKENS = 1024  # that are read together without learning: products with more rows are no faster
+
+
+class Network(Protocol):
+    """An encoder with its heads, on PyTorch or elsewhere."""
+
+    config: ModelConfig
+
+    @property
+    def model(self) -> Any:
+        """The encoder on PyTorch, to be looked into; a UserError where it runs elsewhere."""
+
+    def ask(
+        self,
+        head: Asked,
+        ids: Sequence[Tokens],
+        segments: Sequence[Tokens],
+        *,
+        places: Sequence[Sequence[int]] | None = None,
+    ) -> Iterator[tuple[NDArray[np.int64], NDArray[np.float32]]]:
+        """The numbers of texts that are equally long, and what a head says of them, the longest texts first.
+
+        "states" (R, T, D) and the scores of "tag" and "answer" (R, T, L) are for each token, those of "classify" (R, L) for
+        each text, those of "masked" (M, V) for the tokens at the `places` of each text, in their order. What a text gets
+        does not depend on the others.
+        """
+
+
+def by_length(lengths: Sequence[int]) -> Iterator[NDArray[np.int64]]:
+    """The numbers of all texts, the longest first, in parts of up to so many tokens."""
+    order = np.argsort(-np.asarray(lengths), kind="stable")
+    ends = np.cumsum(np.asarray(lengths)[order])
+    begin = 0
+    while begin < len(order):
+        read = ends[begin - 1] if begin else 0
+        end = max(begin + 1, int(np.searchsorted(ends, read + READ_TOKENS, side="right")))
+        yield order[begin:end]
+        begin = end
