@@ -8,15 +8,14 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from weft.config import ModelConfig
 from weft.errors import UserError
-from weft.generate.config import SearchConfig
+from weft.generate.config import SearchConfig, check_words
 from weft.generate.hypothesis import Hypothesis
 from weft.generate.loop import search
 from weft.generate.predictor import Seq2SeqPredictor
 from weft.models.seq2seq import Seq2Seq
 
-__all__ = ["SENTENCES_TOGETHER", "check_words", "generate", "make_uniforms"]
+__all__ = ["SENTENCES_TOGETHER", "generate", "make_uniforms"]
 
 # A CPU's product of float32 matrices takes four rows at a time, and a remainder of one to three by another
 # kernel, which rounds otherwise: only in a multiple of four rows are a row's bits the same however many
@@ -52,21 +51,6 @@ def generate(
     finally:
         model.train(training)
     return [sorted(hypotheses, key=lambda each: -each.score) for hypotheses in found]
-
-
-def check_words(model: ModelConfig, config: SearchConfig) -> None:
-    """Raise UserError for what the model cannot do."""
-    bounded = model.recurrence is None
-    if bounded and config.max_length is not None and config.max_length > model.max_length:
-        raise UserError(
-            f"max_length {config.max_length} is more than the {model.max_length} tokens the model takes"
-        )
-    for name, words in (("banned", config.banned), ("forced", config.forced)):
-        unknown = [token for word in words for token in word if not 0 <= token < model.vocabulary]
-        if unknown:
-            raise UserError(
-                f"{name}: the model has no token {unknown[0]}, its vocabulary ends at {model.vocabulary - 1}"
-            )
 
 
 def _batches(

@@ -4,9 +4,10 @@ from typing import Literal, Self
 
 from pydantic import Field, model_validator
 
-from weft.config import Config
+from weft.config import Config, ModelConfig
+from weft.errors import UserError
 
-__all__ = ["SearchConfig"]
+__all__ = ["SearchConfig", "check_words"]
 
 Tokens = tuple[int, ...]
 SAMPLING_ONLY = ("temperature", "top_p", "min_p", "seed")
@@ -96,3 +97,18 @@ class SearchConfig(Config):
         """
         base = length if self.scoring == "power" else (5 + length) / 6
         return float(base**self.length_penalty)
+
+
+def check_words(model: ModelConfig, config: SearchConfig) -> None:
+    """Raise UserError for what the model cannot do."""
+    bounded = model.recurrence is None
+    if bounded and config.max_length is not None and config.max_length > model.max_length:
+        raise UserError(
+            f"max_length {config.max_length} is more than the {model.max_length} tokens the model takes"
+        )
+    for name, words in (("banned", config.banned), ("forced", config.forced)):
+        unknown = [token for word in words for token in word if not 0 <= token < model.vocabulary]
+        if unknown:
+            raise UserError(
+                f"{name}: the model has no token {unknown[0]}, its vocabulary ends at {model.vocabulary - 1}"
+            )

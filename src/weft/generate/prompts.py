@@ -8,8 +8,8 @@ import torch
 from torch import Tensor
 
 from weft.errors import UserError
-from weft.generate.batches import SENTENCES_TOGETHER, check_words, make_uniforms
-from weft.generate.config import SearchConfig
+from weft.generate.batches import SENTENCES_TOGETHER, make_uniforms
+from weft.generate.config import SearchConfig, check_words
 from weft.generate.contrastive import ContrastivePredictor
 from weft.generate.hypothesis import Hypothesis
 from weft.generate.loop import search

@@ -11,8 +11,8 @@ from numpy.typing import NDArray
 from weft.config import ModelConfig
 from weft.errors import UserError, suggest
 from weft.families.huggingface import read_json
-from weft.generate.batches import check_words
-from weft.generate.config import SearchConfig
+from weft.generate.config import SearchConfig, check_words
+from weft.generate.hypothesis import Hypothesis
 from weft.generate.hypothesis import Hypothesis
 from weft.interchange.ctranslate2_export import spell
 from weft.interchange.extras import need
