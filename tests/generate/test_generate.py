@@ -311,8 +311,11 @@ def test_user_mistakes() -> None:
         generate(model, [[END]], SearchConfig(max_length=21))
     with pytest.raises(UserError, match="banned: the model has no token 50"):
         generate(model, [[END]], SearchConfig(banned=((3, 50),)))
-    with pytest.raises(UserError, match="relax one"):
-        generate(model, [[END]], SearchConfig(banned=tuple((token,) for token in range(50))))
+    for sample in (False, True):
+        with pytest.raises(UserError, match="relax one"):
+            generate(
+                model, [[END]], SearchConfig(sample=sample, banned=tuple((token,) for token in range(50)))
+            )
 
 
 @pytest.mark.parametrize(

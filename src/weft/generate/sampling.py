@@ -53,4 +53,5 @@ def draw(scores: Float[Tensor, "B V"], uniform: Float[Tensor, " B"]) -> Int[Tens
     """
     cumulative = scores.double().softmax(-1).cumsum(-1)
     threshold = uniform.double()[:, None] * cumulative[:, -1:]
-    return torch.searchsorted(cumulative, threshold, right=True)[:, 0]
+    drawn = torch.searchsorted(cumulative, threshold, right=True)[:, 0]
+    return drawn.clamp(max=scores.shape[1] - 1)  # where nothing may come, there is no such token
