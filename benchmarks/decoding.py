@@ -21,6 +21,7 @@ from benchmarks.report import Options, Row
 from weft.config import TranslatorConfig
 from weft.models.seq2seq import Seq2Seq
 from weft.nn.inference import choose_precision, convert
+from weft.pipelines.torch_seq2seq import TorchSeq2Seq
 from weft.pipelines.translator import Translator
 from weft.text.training import train_tokenizer
 
@@ -95,7 +96,7 @@ def _weft(sources: list[list[int]], *, beams: int) -> tuple[Decode, str]:
     config = TranslatorConfig(directions=(("source", "target"),), tags=False, model=weft_model.config(SHAPE))
     precision = choose_precision("auto", width=SHAPE.width, device=torch.device("cpu"))
     model = convert(Seq2Seq(config.model), precision)
-    translator = Translator(config, model=model, tokenizer=tokenizer, precision=precision)
+    translator = Translator(config, network=TorchSeq2Seq(model), tokenizer=tokenizer, precision=precision)
     texts = [" ".join(words[token - SPECIAL] for token in source[:-1]) for source in sources]
     decode = partial(translator.translate, texts, beams=beams, min_length=LENGTH, max_length=LENGTH)
     return decode, f"defaults ({precision}), from text to text"

@@ -20,9 +20,10 @@ config → text → data
 config → families → runs → models → generate → tasks → training → preparation → api → cli
 config → nn → models
 config → overrides → saved
-overrides, runs → description → saved, interchange, keras
-text, models, runs → saved → exchange → tasks → pipelines → api
-text, families, overrides, generate → interchange → exchange
+text, families, overrides, runs → description → saved, interchange, keras
+text, models, runs → saved → exchange → tasks → pipelines → loading → api
+generate → network → tasks, interchange
+data, text, families, overrides, generate → interchange → exchange
 config, families → recipes → tasks
 corpus → cli
 text, data → tasks
@@ -34,6 +35,7 @@ config, text, families, runs → keras
 # Importing any of these loads no torch, so that the command line answers at once.
 TORCH_FREE = ("__init__.py", "description.py", "errors.py", "overrides.py", "recipes.py", "cli/__init__.py")
 TORCH_FREE += ("runs/claim.py", "runs/folder.py", "runs/log.py", "runs/tensor_files.py")
+TORCH_FREE += ("generate/config.py", "generate/hypothesis.py", "pipelines/registry.py")
 TORCH_FREE_PACKAGES = ("config", "corpus", "families", "text")
 
 

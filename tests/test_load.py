@@ -39,8 +39,8 @@ def run(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def test_in_eight_bits_every_product_is(run: Path) -> None:
     plain, small = (weft.load(run, device="cpu", precision=each) for each in ("float32", "int8"))
     assert (plain.precision, small.precision) == ("float32", "int8")
-    assert not any(isinstance(module, Int8Linear) for module in plain.model.modules())
-    assert not any(isinstance(module, nn.Linear) for module in small.model.modules())
+    assert not any(isinstance(module, Int8Linear) for module in plain.network.model.modules())
+    assert not any(isinstance(module, nn.Linear) for module in small.network.model.modules())
     sources = [german for german, _ in LINES]
     scores = [
         [each.score for each in translator.translate(sources, max_length=5)] for translator in (plain, small)
@@ -57,7 +57,7 @@ def test_a_narrow_model_stays_as_it_was_trained(run: Path) -> None:
 
 def test_bfloat16_when_asked_for(run: Path) -> None:
     translator = weft.load(run, device="cpu", precision="bfloat16")
-    assert {weight.dtype for weight in translator.model.parameters()} == {torch.bfloat16}
+    assert {weight.dtype for weight in translator.network.model.parameters()} == {torch.bfloat16}
     assert translator.translate("der Hund", max_length=5).score < 0
 
 

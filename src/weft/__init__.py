@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from weft import nn
-    from weft.api import export_model, import_model, info, load, resume, train
+    from weft.api import export_model, import_model, info, resume, train
+    from weft.loading import load
 
 __all__ = ["__version__", "export_model", "import_model", "info", "load", "nn", "resume", "train"]
 
@@ -18,6 +19,8 @@ __version__ = "0.1.0"
 def __getattr__(name: str) -> object:
     if name == "nn":
         return import_module("weft.nn")
+    if name == "load":
+        return import_module("weft.loading").load
     if name in __all__:
         return getattr(import_module("weft.api"), name)
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

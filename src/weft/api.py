@@ -9,24 +9,33 @@ from typing import Any, Literal, TypeAlias
 
 import torch
 
-from weft.config import EncoderConfig
+from weft.config import EncoderConfig, GeneratorConfig
+from weft.description import read_config, tokenizer_class
 from weft.errors import UserError
-from weft.exchange import describe, export_model, import_model
+from weft.exchange import export_model, import_model
 from weft.interchange.ctranslate2_import import is_ctranslate2
+from weft.loading import describe, load
+from weft.models.decoder import Decoder
 from weft.models.encoder import Encoder
+from weft.models.ngrams import load_ngrams
+from weft.models.seq2seq import Seq2Seq
+from weft.models.transformer_xl import TransformerXL
 from weft.nn.inference import Precision, choose_precision, convert
 from weft.overrides import load_settings
 from weft.pipelines.ctranslate2 import load_ctranslate2
+from weft.pipelines.generator import Generator
 from weft.pipelines.registry import PIPELINES
+from weft.pipelines.torch_seq2seq import TorchSeq2Seq
 from weft.pipelines.translator import Evaluation, Translation, Translator
 from weft.preparation import DATA, RUN, check, find_problem, placed, prepare, prospect, read_run, refuse_large
 from weft.runs.claim import claim, give_back
 from weft.runs.folder import REQUEST, read_manifest, update_folder
 from weft.runs.log import read_log
 from weft.runs.manifest import MANIFEST
-from weft.saved import load_ngrams, load_saved, make_model, read_config, tokenizer_class
+from weft.saved import load_saved, make_model
 from weft.tasks.reading import Reader
 from weft.tasks.registry import PROBLEMS
+from weft.text.tokenizer import Tokenizer
 from weft.training.loop import Result, Trainer
 from weft.training.metrics import METRICS
 from weft.training.report import Reporter, Silent
@@ -130,33 +139,28 @@ def resume(run: str | Path, *, device: str | None = None, report: Reporter | Non
         return _run(folder, began=began, device=device, report=report, world=world)
 
 
-def load(
-    path: str | Path,
-    *,
-    task: str | None = None,
-    device: str | None = None,
-    precision: Precision | Literal["auto"] = "auto",
+def load_on_torch(
+    path: Path, *, task: str | None, device: str | None, precision: Precision | Literal["auto"]
 ) -> Any:
-    """The model in a folder, ready for use: a `Translator`, say, or what else it was trained for (see `weft.pipelines`).
-
-    A UserError says what it was trained for, where that is not the `task` that is asked for.
-    Every file is checked against its checksum. By default a model that is wide enough for it is used in int8 on an x86
-    processor, its linear layers rounded to eight bits, and any in bfloat16 on a GPU that is fast in it; one that gives
-    vectors in float32, in which a model's numbers are those that were trained or imported.
-    """
+    """What `load` gives where a model runs on PyTorch; or on CTranslate2."""
     where = _device(device)
-    if is_ctranslate2(Path(path)):
-        return load_ctranslate2(Path(path), task=task, device=where, precision=precision)
-    if task is not None and (there := read_config(Path(path)).task) != task:
+    if is_ctranslate2(path):
+        return load_ctranslate2(path, task=task, device=where, precision=precision)
+    if task is not None and (there := read_config(path).task) != task:
         raise UserError(f"{path}: a model for the task {there}, where one for {task} is needed")
-    config, model, tokenizer = load_saved(Path(path))
+    config, model, tokenizer = load_saved(path)
     if precision == "auto" and isinstance(config, EncoderConfig):
         precision = "float32"  # vectors lie close together: their last digits count
     chosen = choose_precision(precision, width=config.model.width, device=where)
     model = convert(model.to(where), chosen)
-    beside = {"ngrams": ngrams} if (ngrams := load_ngrams(Path(path), config)) else {}
-    through = {"network": Reader(model)} if isinstance(model, Encoder) else {"model": model}
-    return PIPELINES[config.task](config, **through, tokenizer=tokenizer, precision=chosen, **beside)
+    beside = {"ngrams": ngrams} if (ngrams := load_ngrams(path, config)) else {}
+    if isinstance(config, GeneratorConfig):
+        assert isinstance(model, Decoder | TransformerXL)
+        assert isinstance(tokenizer, Tokenizer)
+        return Generator(config, model=model, tokenizer=tokenizer, precision=chosen)
+    assert isinstance(model, Encoder | Seq2Seq)
+    network = Reader(model) if isinstance(model, Encoder) else TorchSeq2Seq(model)
+    return PIPELINES[config.task](config, network=network, tokenizer=tokenizer, precision=chosen, **beside)
 
 
 def info(path: str | Path) -> dict[str, Any]:

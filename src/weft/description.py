@@ -1,14 +1,24 @@
-"""What a model is, read from the file that says so."""
+"""What a folder's model is, and its tokenizer, without torch."""
 
 import json
 from pathlib import Path
+from typing import cast
 
-from weft.config import FOLDERS, FolderConfig
+import tokenizers
+
+from weft.config import FOLDERS, FolderConfig, GeneratorConfig
 from weft.errors import UserError
+from weft.families.decoder_tokenizer import NamedBackend
+from weft.families.marian_tokenizer import MarianTokenizer
 from weft.overrides import validate
+from weft.runs.folder import read_manifest
 from weft.runs.manifest import DamagedError
+from weft.text.tokenizer import Tokenizer
 
-__all__ = ["read_description"]
+__all__ = ["CONFIG", "open_tokenizer", "read_config", "read_description", "tokenizer_class"]
+
+CONFIG = "config.json"  # what the model is
+ELSEWHERE = {"model.bin": "CTranslate2", "model.onnx": "ONNX Runtime", "decoder.onnx": "ONNX Runtime"}
 
 
 def read_description(path: Path) -> FolderConfig:
@@ -29,3 +39,39 @@ def read_description(path: Path) -> FolderConfig:
         return validate(FOLDERS[described["task"]], described)
     except UserError as error:
         raise UserError(f"{path}: {error}") from error
+
+
+def read_config(folder: Path) -> FolderConfig:
+    """What the model in a folder is; its files' names and sizes are checked."""
+    for name, library in ELSEWHERE.items():
+        if (folder / name).is_file():
+            raise UserError(
+                f"{folder}: a model for {library}, which is used as it is: here one of weft's own is needed"
+            )
+    read_manifest(folder)
+    path = folder / CONFIG
+    if not path.exists():
+        raise UserError(f"{folder}: the run has not got as far as a model: weft train --resume {folder}")
+    return read_description(path)
+
+
+def tokenizer_class(config: FolderConfig) -> type[Tokenizer]:
+    """How a model's tokenizer is read: a published decoder's special tokens have whatever names, and it tells their ids."""
+    if not isinstance(config, GeneratorConfig):
+        return Tokenizer
+    special = config.model.special
+
+    class Named(Tokenizer):
+        """A tokenizer whose special tokens are found by weft's names."""
+
+        def __init__(self, backend: tokenizers.Tokenizer) -> None:
+            super().__init__(cast(tokenizers.Tokenizer, NamedBackend(backend, special)))
+
+    return Named
+
+
+def open_tokenizer(folder: Path, config: FolderConfig) -> Tokenizer | MarianTokenizer:
+    """The tokenizer beside a model."""
+    if (folder / "source.spm").exists():
+        return MarianTokenizer.load(folder)
+    return tokenizer_class(config).load(folder)

@@ -7,7 +7,8 @@ from tempfile import TemporaryDirectory
 import torch
 from tokenizers import Tokenizer as Backend
 
-from weft.config import ClassifierConfig, FolderConfig
+from weft.config import ClassifierConfig
+from weft.description import CONFIG, tokenizer_class
 from weft.errors import UserError, suggest
 from weft.families import export_folder, import_folder
 from weft.families.reader_tokenizer import READER_FILES
@@ -16,18 +17,19 @@ from weft.interchange.ctranslate2_export import export_ctranslate2
 from weft.interchange.ctranslate2_import import (
     DESCRIPTION,
     TOKENIZER,
-    describe_ctranslate2,
     import_ctranslate2,
     is_ctranslate2,
 )
+from weft.interchange.onnx_export import export_onnx
+from weft.models.ngrams import NGRAMS
 from weft.runs.folder import verify, write_folder
 from weft.runs.manifest import MANIFEST
 from weft.runs.tensors import MODEL, save_tensors
-from weft.saved import CONFIG, Saved, load_saved, read_config, tokenizer_class
+from weft.saved import Saved, load_saved
 
-__all__ = ["LAYOUTS", "describe", "export_model", "import_model", "load_any"]
+__all__ = ["LAYOUTS", "export_model", "import_model", "load_any"]
 
-LAYOUTS = ("huggingface", "ctranslate2")
+LAYOUTS = ("huggingface", "ctranslate2", "onnx")
 """What weft exports to."""
 
 
@@ -67,8 +69,8 @@ def import_model(folder: str | Path, *, out: str | Path) -> None:
 def export_model(
     run: str | Path, *, out: str | Path, to: str = "huggingface", quantization: str | None = None
 ) -> tuple[str, ...]:
-    """Turn a weft model into a folder of another layout, "huggingface" or "ctranslate2"; a model that it cannot express is
-    refused. Of these CTranslate2 has a `quantization` of the weights.
+    """Turn a weft model into a folder of another layout, "huggingface", "ctranslate2" or "onnx"; a model that it cannot
+    express is refused. The last two have a `quantization` of the weights.
 
     Says what stayed behind: a classifier's network goes without the linear model beside it.
     """
@@ -77,19 +79,25 @@ def export_model(
         raise UserError(
             f'weft exports to no layout "{to}"{suggest(to, LAYOUTS)} (known: {", ".join(LAYOUTS)})'
         )
-    if quantization is not None and to != "ctranslate2":
+    if quantization is not None and to == "huggingface":
         raise UserError(
-            f"quantization {quantization}: only CTranslate2's layout has one: ask for it --to ctranslate2"
+            f"quantization {quantization}: Hugging Face's layout has none: ask for it --to ctranslate2 or onnx"
         )
     saved = load_saved(folder)
     names = ("tokenizer*.json", "*.spm", "vocab.json")  # as runs and imports keep them
     tokenizer = {path.name: path.read_bytes() for name in names for path in folder.glob(name)}
     weights = {name: tensor.numpy() for name, tensor in saved.model.state_dict().items()}
+    described = {DESCRIPTION: saved.config.model_dump_json(indent=2).encode()}
+    precision = quantization or "float32"
+    if to == "onnx":
+        ngrams = {path.name: path.read_bytes() for path in folder.glob(NGRAMS)}
+        files = export_onnx(saved.config, weights, quantization=precision)
+        write_folder(Path(out), kind="onnx", files=files | described | tokenizer | ngrams)
+        return ()
     if to == "ctranslate2":
         files = export_ctranslate2(
-            saved.config, weights, pieces=saved.tokenizer.pieces, quantization=quantization or "float32"
+            saved.config, weights, pieces=saved.tokenizer.pieces, quantization=precision
         )
-        described = {DESCRIPTION: saved.config.model_dump_json(indent=2).encode()}
         write_folder(Path(out), kind="ctranslate2", files=files | described | tokenizer)
     else:
         export_folder(Path(out), config=saved.config, weights=weights, tokenizer=tokenizer)
@@ -99,11 +107,6 @@ def export_model(
             "calibrated without it",
         )
     return ()
-
-
-def describe(folder: Path) -> FolderConfig:
-    """What the model in a folder is, weft's own or one for CTranslate2."""
-    return describe_ctranslate2(folder)[0] if is_ctranslate2(folder) else read_config(folder)
 
 
 def load_any(folder: Path) -> Saved:

@@ -9,13 +9,14 @@ import torch
 
 from weft.config import ModelConfig, ReadingRun, RunConfig, SpecialTokens
 from weft.data.sources import absolute
+from weft.description import CONFIG
 from weft.errors import UserError, suggest
 from weft.nn.precision import matmul_flops, training_dtype
 from weft.overrides import Settings, validate
 from weft.recipes import EFFICIENCY, FINE_TUNING, Machine, Recipe, default_preset, resize
 from weft.recipes import preset as named_preset
 from weft.runs.folder import REQUEST, update_folder
-from weft.saved import CONFIG, Saved
+from weft.saved import Saved
 from weft.tasks.reading import load_start
 from weft.tasks.registry import PROBLEMS
 from weft.tasks.task import Problem, Task

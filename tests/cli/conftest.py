@@ -13,10 +13,11 @@ import torch
 
 from weft.cli import main
 from weft.config import FOLDERS, ModelConfig, TranslatorConfig
+from weft.description import CONFIG
 from weft.errors import UserError
 from weft.runs.folder import write_folder
 from weft.runs.tensors import MODEL, save_tensors
-from weft.saved import CONFIG, make_model
+from weft.saved import make_model
 from weft.text.training import train_tokenizer
 
 SHAPE = ModelConfig(
@@ -129,14 +130,14 @@ def calls(monkeypatch: pytest.MonkeyPatch) -> list[SimpleNamespace]:
     api.__dict__.update(
         train=record("train", train),
         resume=record("resume", train),
-        load=record("load", load),
         info=record("info", lambda run: {"folder": str(run), "parameters": 1000, "model": {"width": 64}}),
         import_model=record("import_model", lambda *_, **__: None),
         export_model=record("export_model", lambda *_, **__: None),
     )
     monkeypatch.setitem(sys.modules, "weft.api", api)
-    monkeypatch.setattr("weft.saved.read_config", lambda _: Translator.config)
-    monkeypatch.setattr("weft.exchange.describe", lambda _: Translator.config)
+    monkeypatch.setattr("weft.description.read_config", lambda _: Translator.config)
+    monkeypatch.setattr("weft.loading.describe", lambda _: Translator.config)
+    monkeypatch.setattr("weft.loading.load", record("load", load))
     return kept
 
 

@@ -2,10 +2,8 @@
 
 import gzip
 import json
-import sys
 from collections.abc import Sequence
 from pathlib import Path
-from types import ModuleType
 from typing import Any
 
 import pytest
@@ -38,9 +36,7 @@ def loaded(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> list[tuple[Any, .
         calls.append((run, options))
         return Answerer()
 
-    api = ModuleType("weft.api")
-    api.__dict__["load"] = load
-    monkeypatch.setitem(sys.modules, "weft.api", api)
+    monkeypatch.setattr("weft.loading.load", load)
     monkeypatch.chdir(tmp_path)
     return calls
 

@@ -11,8 +11,8 @@ import numpy as np
 import pytest
 
 import weft
+from weft.description import CONFIG
 from weft.runs.folder import write_folder
-from weft.saved import CONFIG
 
 
 @pytest.mark.parametrize("task", ["classify", "tag", "answer", "embed"])
@@ -56,7 +56,7 @@ def test_vectors_are_made_in_float32_unless_one_asks_for_less(
     run, asked = saved("classify"), list[str]()
     load = weft.load
     monkeypatch.setattr(
-        "weft.api.load", lambda *given, precision, **rest: asked.append(precision) or load(*given, **rest)
+        "weft.loading.load", lambda *given, precision, **rest: asked.append(precision) or load(*given, **rest)
     )
     command("embed", run, "dog", "cat")
     command("embed", run, "dog", "cat", "--precision", "bfloat16")

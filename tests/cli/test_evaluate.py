@@ -89,7 +89,7 @@ def test_what_does_not_fit_is_refused_before_a_model_is_loaded(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     run = saved(task, **fields)
-    monkeypatch.setattr("weft.api.load", lambda *_, **__: pytest.fail("a model was loaded"))
+    monkeypatch.setattr("weft.loading.load", lambda *_, **__: pytest.fail("a model was loaded"))
     ran = command("evaluate", run, "--data", data / "table.tsv", *options)
     assert (ran.status, ran.out, ran.err) == (2, "", f"weft: error: {message}\n")
 

@@ -1,7 +1,6 @@
 """`weft inspect` asks each task what it can be asked, and refuses the rest in one line."""
 
 import json
-import sys
 from collections.abc import Callable
 from pathlib import Path
 from types import SimpleNamespace
@@ -44,7 +43,7 @@ def asked(monkeypatch: pytest.MonkeyPatch, calls: list[SimpleNamespace]) -> Call
             )
 
         model = SimpleNamespace(config=SimpleNamespace(task=task), inspect=inspect)
-        monkeypatch.setattr(sys.modules["weft.api"], "load", lambda *_, **__: model)
+        monkeypatch.setattr("weft.loading.load", lambda *_, **__: model)
         return kept
 
     return of

@@ -105,7 +105,7 @@ def raising(monkeypatch: pytest.MonkeyPatch, error: BaseException) -> None:
     def fail(*_: Any, **__: Any) -> None:
         raise error
 
-    monkeypatch.setattr(sys.modules["weft.api"], "load", fail)
+    monkeypatch.setattr("weft.loading.load", fail)
 
 
 def test_errors_over_several_lines_become_one(

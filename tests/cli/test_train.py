@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from weft import saved
+from weft import description
 
 
 def test_options_reach_training(
@@ -80,8 +80,10 @@ def test_a_log_gets_plain_lines(weft: Callable[..., Any]) -> None:
 def test_a_model_between_several_languages_is_to_be_told_which(
     weft: Callable[..., Any], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    several = saved.read_config(Path("run")).model_copy(update={"directions": (("en", "fr"), ("fr", "en"))})
-    monkeypatch.setattr("weft.saved.read_config", lambda _: several)
+    several = description.read_config(Path("run")).model_copy(
+        update={"directions": (("en", "fr"), ("fr", "en"))}
+    )
+    monkeypatch.setattr("weft.description.read_config", lambda _: several)
     last = weft("train", "translate", "--train", "a", "--out", "run").out.splitlines()[-1]
     assert last == 'Next: weft translate run "..." --from en --to fr'
 

@@ -57,7 +57,7 @@ def test_a_translation_is_one_line_whatever_it_holds(
 ) -> None:
     answers = [[SimpleNamespace(text="a\nb\rc", truncated=False, refused=False)]]
     translator = SimpleNamespace(translate=lambda *_, **__: answers)
-    monkeypatch.setattr(sys.modules["weft.api"], "load", lambda *_, **__: translator)
+    monkeypatch.setattr("weft.loading.load", lambda *_, **__: translator)
     assert weft("translate", run, "x").out == "a b c\n"
 
 

@@ -10,6 +10,7 @@ import torch
 from tokenizers import Tokenizer, decoders, models, pre_tokenizers, processors
 
 from weft.config import GeneratorConfig, ModelConfig, SpecialTokens
+from weft.description import CONFIG
 from weft.errors import UserError
 from weft.exchange import export_model, import_model, load_any
 from weft.families import PRESETS, export_folder, import_folder
@@ -17,7 +18,7 @@ from weft.families.decoder_tokenizer import NamedBackend, read_tokenizer, write_
 from weft.models.decoder import Decoder
 from weft.runs.folder import write_folder
 from weft.runs.tensors import MODEL, save_tensors
-from weft.saved import CONFIG, load_saved, make_model
+from weft.saved import load_saved, make_model
 from weft.text.tokenizer import Tokenizer as OurTokenizer
 from weft.text.training import train_tokenizer
 

@@ -10,8 +10,9 @@ from weft.config import ModelConfig
 from weft.errors import UserError
 from weft.generate.config import SearchConfig
 from weft.generate.hypothesis import Hypothesis
-from weft.generate.prompts import TOKENS, continue_prompts, stop_at
+from weft.generate.prompts import TOKENS, continue_prompts
 from weft.models.decoder import Decoder
+from weft.pipelines.stream import stop_at
 
 START, END = 1, 2
 SEARCHES = {

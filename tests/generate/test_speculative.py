@@ -7,9 +7,10 @@ import torch
 from tests.generate.test_prompts import END, make_model, prompts
 
 from weft.generate.config import SearchConfig
-from weft.generate.prompts import continue_prompts, stop_at
+from weft.generate.prompts import continue_prompts
 from weft.generate.speculative import Draft, Guess, look_up
 from weft.models.decoder import Decoder
+from weft.pipelines.stream import stop_at
 
 SEARCHES = {
     "greedy": SearchConfig(max_length=24),

@@ -11,6 +11,7 @@ from torch import nn
 
 from weft import api
 from weft.config import EncoderConfig, FolderConfig, GeneratorConfig, ModelConfig, TranslatorConfig
+from weft.description import CONFIG
 from weft.errors import UserError
 from weft.exchange import export_model, import_model
 from weft.generate.batches import generate
@@ -24,7 +25,6 @@ from weft.models.encoder import Encoder
 from weft.models.seq2seq import Seq2Seq
 from weft.runs.folder import write_folder
 from weft.runs.tensors import MODEL, save_tensors
-from weft.saved import CONFIG
 from weft.text.training import train_tokenizer
 
 ctranslate2 = pytest.importorskip("ctranslate2")
@@ -119,7 +119,7 @@ def test_encoder_decoders_write_the_same(name: str, tmp_path: Path) -> None:
         config = SearchConfig(
             beams=beams, nbest=beams, max_length=15, early_stopping=True, length_penalty=0.7
         )
-        ours, theirs = generate(model, read, config), engine.translate(read, config)
+        ours, theirs = generate(model, read, config), engine.search(read, config)
         for our, their in zip(ours, theirs, strict=True):
             assert our[0].tokens == their[0].tokens
             assert our[0].ended == their[0].ended
@@ -234,7 +234,7 @@ def test_a_folder_goes_there_runs_there_and_comes_back(run: Path, tmp_path: Path
     assert all(0 <= source < len(each.source_tokens) for each in found for source, _ in each.alignment)
     import_model(tmp_path / "there", out=tmp_path / "back")
     before, after = (
-        api.load(each, precision="float32").model.state_dict() for each in (run, tmp_path / "back")
+        api.load(each, precision="float32").network.model.state_dict() for each in (run, tmp_path / "back")
     )
     assert before.keys() == after.keys()
     assert all(torch.equal(before[name], after[name]) for name in before)
@@ -245,7 +245,7 @@ def test_int8_is_nearly_the_same(run: Path, tmp_path: Path) -> None:
     assert (tmp_path / "there" / "model.bin").stat().st_size < 0.5 * (run / MODEL).stat().st_size
     import_model(tmp_path / "there", out=tmp_path / "back")
     before, after = (
-        api.load(each, precision="float32").model.state_dict() for each in (run, tmp_path / "back")
+        api.load(each, precision="float32").network.model.state_dict() for each in (run, tmp_path / "back")
     )
     for name, value in before.items():
         assert float((after[name] - value).abs().max()) <= float(value.abs().max()) / 100
@@ -309,13 +309,13 @@ def test_the_longest_outputs_and_the_shortest(fields: dict[str, Any], tmp_path: 
     read = sources(8)
     for settings in ({}, {"min_length": 9}, {"beams": 4, "min_length": 9, "renormalise": True}):
         config = SearchConfig(early_stopping=True, **settings)
-        ours, theirs = generate(model, read, config), engine.translate(read, config)
+        ours, theirs = generate(model, read, config), engine.search(read, config)
         assert [each[0].tokens for each in ours] == [each[0].tokens for each in theirs]
         assert max(len(each[0].tokens) for each in theirs) <= 24
     with pytest.raises(UserError, match="max_length 25 is more than the 24 tokens"):
-        engine.translate(read, SearchConfig(max_length=25))
+        engine.search(read, SearchConfig(max_length=25))
     with pytest.raises(UserError, match="repetition_penalty with beams"):
-        engine.translate(read, SearchConfig(beams=2, repetition_penalty=1.5))
+        engine.search(read, SearchConfig(beams=2, repetition_penalty=1.5))
 
 
 def test_ids_that_the_tokenizer_does_not_spell(tmp_path: Path) -> None:
@@ -325,7 +325,7 @@ def test_ids_that_the_tokenizer_does_not_spell(tmp_path: Path) -> None:
     read = sources(6)
     config = SearchConfig(max_length=12)
     expected = [each[0].tokens for each in generate(model, read, config)]
-    assert [each[0].tokens for each in engine.translate(read, config)] == expected
+    assert [each[0].tokens for each in engine.search(read, config)] == expected
     assert max(max(tokens) for tokens in expected) >= len(pieces())
 
 

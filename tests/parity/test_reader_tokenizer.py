@@ -21,13 +21,14 @@ from transformers import (
 )
 
 from weft.config import FillerConfig, ModelConfig, SpecialTokens
+from weft.description import CONFIG
 from weft.exchange import export_model, import_model
 from weft.families import PRESETS
 from weft.families.reader_tokenizer import read_tokenizer
 from weft.models.encoder import Encoder
 from weft.runs.folder import write_folder
 from weft.runs.tensors import MODEL, save_tensors
-from weft.saved import CONFIG, load_saved, make_model
+from weft.saved import load_saved, make_model
 from weft.text.encode import read_texts
 from weft.text.tokenizer import Tokenizer
 from weft.text.training import train_tokenizer

@@ -11,6 +11,7 @@ import torch
 from weft.config import ModelConfig, TranslatorConfig
 from weft.errors import UserError
 from weft.models.seq2seq import Seq2Seq
+from weft.pipelines.torch_seq2seq import TorchSeq2Seq
 from weft.pipelines.translator import Translation, Translator
 from weft.text.training import train_tokenizer
 
@@ -24,7 +25,7 @@ def translator(**generation: Any) -> Translator:
     model = ModelConfig.model_validate({"vocabulary": tokenizer.vocab_size, "max_length": 32, **shape})
     config = TranslatorConfig(directions=(("de", "en"),), tags=False, model=model, generation=generation)
     torch.manual_seed(0)
-    return Translator(config, model=Seq2Seq(model), tokenizer=tokenizer)
+    return Translator(config, network=TorchSeq2Seq(Seq2Seq(model)), tokenizer=tokenizer)
 
 
 def outputs(translator: Translator, **options: Any) -> list[list[str]]:

@@ -18,10 +18,10 @@ from numpy.typing import NDArray
 import weft
 from weft.config import AnswerRun
 from weft.data.squad import Question
+from weft.description import CONFIG
 from weft.errors import UserError
 from weft.models.encoder import Encoder
 from weft.runs.folder import read_manifest
-from weft.saved import CONFIG
 from weft.tasks.answer import Answer, AnswerProblem
 from weft.tasks.passages import read_passage, span_scores
 from weft.tasks.pointing import point

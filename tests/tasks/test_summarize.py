@@ -14,7 +14,8 @@ from weft.cli import main
 from weft.config import SummarizeConfig, SummarizeRun
 from weft.data.sources import Report
 from weft.errors import UserError
-from weft.tasks.summarize import SummarizeProblem, read_summarized, score
+from weft.tasks.summaries import read_summarized, score
+from weft.tasks.summarize import SummarizeProblem
 
 pytest.importorskip("rouge_score")
 

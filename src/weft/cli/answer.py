@@ -57,7 +57,7 @@ def answer(
     overwrite
         Replace --output if it exists.
     """
-    from weft.api import load
+    from weft.loading import load
 
     asked = read_asked(question=question, context=context, context_file=context_file, input=input)
     if output is not None:

@@ -44,7 +44,7 @@ def classify(
     pair
         The second text, where the model reads two. In lines they stand with a tab between.
     """
-    from weft.api import load
+    from weft.loading import load
 
     lines = lines or Lines()
     lines.check(text)

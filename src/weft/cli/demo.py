@@ -53,7 +53,8 @@ def demo(
     folder
         Where everything goes; a folder with something else in it is left alone.
     """
-    from weft.api import load, train
+    from weft.api import train
+    from weft.loading import load
 
     prepare(folder)
     if not as_json:

@@ -58,9 +58,8 @@ def embed(
     truncate
         Of a text that is longer than the model takes, read the beginning alone.
     """
-    from weft.api import load
     from weft.config import ReaderConfig
-    from weft.saved import read_config
+    from weft.loading import describe, load
 
     if texts and input is not None:
         raise UserError("texts and --input: give one of them")
@@ -68,7 +67,7 @@ def embed(
         raise UserError("nowhere to write to: name a file with --out, or give two texts or more to compare")
     if out is not None:
         refuse_existing(out, overwrite=overwrite)
-    if not isinstance(config := read_config(run), ReaderConfig):
+    if not isinstance(config := describe(run), ReaderConfig):
         raise UserError(f"{run}: a model for the task {config.task}, which has no vectors for texts")
     # Vectors lie close together: their last digits count, whatever the model is for.
     model = load(run, device=device, precision="float32" if precision == "auto" else precision)

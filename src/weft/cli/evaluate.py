@@ -100,8 +100,7 @@ def evaluate(
     run
         The folder of a model.
     """
-    from weft.api import load
-    from weft.exchange import describe
+    from weft.loading import describe, load
 
     options = {
         "from_language": from_language,

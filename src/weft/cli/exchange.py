@@ -45,21 +45,21 @@ def export(
     /,
     *,
     to: Annotated[
-        Literal["huggingface", "ctranslate2"], Parameter(help="The layout to write.")
+        Literal["huggingface", "ctranslate2", "onnx"], Parameter(help="The layout to write.")
     ] = "huggingface",
     out: Annotated[Path, Parameter(help="The folder to write: a new one, or an empty one.")],
     quantization: str | None = None,
     as_json: Json = False,
 ) -> None:
-    """Turn a weft model into a folder that Hugging Face transformers or CTranslate2 loads.
+    """Turn a weft model into a folder that Hugging Face transformers, CTranslate2 or ONNX Runtime loads.
 
     Parameters
     ----------
     run
         The folder of a model.
     quantization
-        For CTranslate2, what to hold weights in: float32, int8, int8_float32, int8_float16, int8_bfloat16, int16, float16
-        or bfloat16. By default float32.
+        What to hold weights in: for ONNX float32 or int8; for CTranslate2 these, int8_float32, int8_float16, int8_bfloat16,
+        int16, float16 or bfloat16. By default float32.
     """
     from weft.api import export_model
 

@@ -34,7 +34,7 @@ def fill(
     top
         How many pieces to give for each mask, the likeliest first.
     """
-    from weft.api import load
+    from weft.loading import load
 
     masks = load(run, task="masked-lm", device=device, precision=precision).fill(text, top=top)
     if as_json:

@@ -123,7 +123,7 @@ def generate(
     lookup
         Guess ahead from what stands in the text already: the same text, sooner.
     """
-    from weft.api import load
+    from weft.loading import load
 
     search, rules = search or Search(), rules or Rules()
     options = {"tokens": tokens, "lookup": lookup, **in_python(search), **rules.keywords()}

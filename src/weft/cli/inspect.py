@@ -56,7 +56,7 @@ def inspect(
     text
         The text to read, quoted: to translate, to summarize, to classify, to find names or an answer in, or to read on from.
     """
-    from weft.api import load
+    from weft.loading import load
 
     refuse_existing(out, overwrite=overwrite)
     given = {

@@ -107,12 +107,11 @@ def summarize(
     whole
         Refuse a text that is longer than the model reads at once; otherwise it is read in parts.
     """
-    from weft.api import load
     from weft.config import SummarizerConfig
-    from weft.saved import read_config
+    from weft.loading import describe, load
 
     texts = texts or Texts()
-    if not isinstance(config := read_config(run), SummarizerConfig):
+    if not isinstance(config := describe(run), SummarizerConfig):
         raise UserError(f"{run}: a model for the task {config.task}, where one for summarize is needed")
     every = texts.read(text, config)
     summarizer = load(run, device=device, precision=precision)

@@ -44,7 +44,7 @@ def tag(
     text
         One text, quoted; without it, lines are read from --input or standard input.
     """
-    from weft.api import load
+    from weft.loading import load
 
     lines = lines or Lines()
     lines.check(text)

@@ -294,7 +294,7 @@ def use(command: str, run: Path) -> str:
 def use_translator(run: Path) -> str:
     """What to do with a trained translator; one that knows several directions is to be told which."""
     from weft.config import TranslatorConfig
-    from weft.saved import read_config
+    from weft.description import read_config
 
     config = read_config(run)
     assert isinstance(config, TranslatorConfig)

@@ -52,7 +52,7 @@ def translate(
     truncate
         Cut a source that is longer than the model takes.
     """
-    from weft.api import load
+    from weft.loading import load
 
     lines = lines or Lines()
     lines.check(text)

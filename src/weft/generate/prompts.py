@@ -19,7 +19,7 @@ from weft.generate.speculative import Guess, SpeculativePredictor
 from weft.models.decoder import Decoder
 from weft.models.transformer_xl import TransformerXL
 
-__all__ = ["continue_prompts", "stop_at"]
+__all__ = ["continue_prompts"]
 
 TOKENS = 100  # that are written where nobody says how many
 ROWS = 64  # that are written together
@@ -132,16 +132,3 @@ def _predictor(
     else:
         reader = DecoderPredictor(model, prompts, capacity=limit)
     return ContrastivePredictor(reader, config) if config.contrast else reader
-
-
-def stop_at(ends: Callable[[list[int]], bool], *, last: int, end: int) -> Processor:
-    """A rule by which the end token alone may follow a text of whose `last` tokens, without the start, `ends` is true."""
-
-    def stop(tokens: Tensor, scores: Tensor) -> Tensor:
-        for row, written in enumerate(tokens[:, 1:][:, -last:].tolist()):
-            if written and ends(written):
-                scores[row] = -torch.inf
-                scores[row, end] = 0.0
-        return scores
-
-    return stop

@@ -13,7 +13,6 @@ from weft.errors import UserError, suggest
 from weft.families.huggingface import read_json
 from weft.generate.config import SearchConfig, check_words
 from weft.generate.hypothesis import Hypothesis
-from weft.generate.hypothesis import Hypothesis
 from weft.interchange.ctranslate2_export import spell
 from weft.interchange.extras import need
 
@@ -61,7 +60,7 @@ class CTranslate2:
         path = folder / "config.json"
         settings = read_json(path) if path.is_file() else {}
         self.adds_end = bool(settings.get("add_source_eos"))
-        self.model = model
+        self.config = model
         self.special = special = model.special
         self.pieces = spell(pieces, model.vocabulary)
         self.pieces[special.end] = str(settings.get("eos_token", "</s>"))
@@ -74,16 +73,22 @@ class CTranslate2:
             raise UserError(f"{folder}: CTranslate2 cannot load it: {error}") from error
         self.precision: str = self.translator.compute_type
 
-    def translate(self, sources: Sequence[Sequence[int]], config: SearchConfig) -> list[list[Hypothesis]]:
+    @property
+    def model(self) -> Any:
+        raise UserError(
+            "CTranslate2 keeps its attention to itself: inspect the model that this one was exported from"
+        )
+
+    def search(self, sources: Sequence[Sequence[int]], config: SearchConfig) -> list[list[Hypothesis]]:
         """The hypotheses for each source, the best first; without the log-probabilities of single tokens.
 
         Raises UserError for settings that CTranslate2 has not.
         """
-        check_words(self.model, config)
+        check_words(self.config, config)
         options = self._options(config)
         groups = defaultdict[int, list[int]](list)
         for number, source in enumerate(sources):
-            groups[min(config.limit(len(source)), self.model.max_length)].append(number)
+            groups[min(config.limit(len(source)), self.config.max_length)].append(number)
         pending = {
             limit: self.translator.translate_batch(
                 [self._spelled(sources[number]) for number in numbers],
@@ -109,7 +114,7 @@ class CTranslate2:
         return found
 
     def attention(self, source: Sequence[int], target: Sequence[int]) -> NDArray[np.float32]:
-        """What each of the target's tokens (T,) has seen of the source's (S,): the last layer's attention, (T, S)."""
+        """What each of the target's tokens has seen of the source's: the last layer's, its heads as one, (1, 1, T, S)."""
         (result,) = self.translator.translate_batch(
             [self._spelled(source)],
             target_prefix=[[self.pieces[number] for number in target]],
@@ -117,7 +122,7 @@ class CTranslate2:
             max_input_length=0,
             return_attention=True,
         )
-        return np.array(result.attention[0], np.float32)[: len(target), : len(source)]
+        return np.array(result.attention[0], np.float32)[None, None, : len(target), : len(source)]
 
     def _options(self, config: SearchConfig) -> dict[str, Any]:
         wrong = [name for name, usual in _NOT_THERE.items() if getattr(config, name) != usual]

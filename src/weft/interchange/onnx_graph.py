@@ -115,6 +115,7 @@ class Graph:
             ir_version=_IR,
             producer_name="weft",
         )
+        helper.set_model_props(model, {"precision": "int8" if self.int8 else "float32"})
         self.onnx.checker.check_model(model)
         found: bytes = model.SerializeToString()
         return found

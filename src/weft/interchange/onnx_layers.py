@@ -40,6 +40,9 @@ class Layers:
         self.groups = config.kv_heads or config.heads
         # Where several queries' heads share keys, they have an axis of their own: (B, G, H / G, T, K).
         self.shared = config.heads // self.groups > 1
+        self.looks: list[
+            Value
+        ] = []  # of each layer's cross-attention, once it is written: (M, H, B / M · T, S)
 
     def linear(self, x: Value, *names: str, scale: float = 1.0) -> Value:
         """One product for all linear layers that read the same: their outputs stand side by side. The first is scaled."""
@@ -225,9 +228,10 @@ class Layers:
         )
         x = self._after(g.Add(x, y), f"{name}.attention_residual")
         if memory is not None:
-            y = self._cross_attention(
+            y, looks = self._cross_attention(
                 self._before(x, f"{name}.cross_residual"), memory, seen, f"{name}.cross"
             )
+            self.looks.append(looks)
             x = self._after(g.Add(x, y), f"{name}.cross_residual")
         y = self.feed_forward(self._before(x, f"{name}.feed_forward_residual"), f"{name}.feed_forward")
         return self._after(g.Add(x, y), f"{name}.feed_forward_residual"), present
@@ -254,22 +258,28 @@ class Layers:
             queries, keys = self._rotate(queries, *tables), self._rotate(keys, *tables)
         if past is not None:
             keys, values = g.Concat(past.keys, keys, axis=2), g.Concat(past.values, values, axis=2)
-        mixed = self._attend(queries, KeysValues(keys, values), bias)
+        mixed, _ = self._attend(queries, KeysValues(keys, values), bias)
         return self.linear(self._joined(mixed), f"{name}.output"), KeysValues(keys, values)
 
-    def _cross_attention(self, x: Value, memory: KeysValues, seen: Value | None, name: str) -> Value:
-        """A source's rows ask together: (B, T) of them as (M, B / M · T)."""
+    def _cross_attention(
+        self, x: Value, memory: KeysValues, seen: Value | None, name: str
+    ) -> tuple[Value, Value]:
+        """A source's rows ask together: (B, T) of them as (M, B / M · T). With what they take comes what they look at,
+        (M, H, B / M · T, S)."""
         g, config = self.graph, self.config
         projected = self.linear(x, f"{name}.query", scale=self._scale(config.query_key_norm))
         inner = g.whole(-1, config.heads * config.head_width)
         together = g.Reshape(projected, g.Concat(g.length(memory.keys, 0), inner, axis=0))
         queries = self._head_norm(self._split(together), f"{name}.query_norm", scaled=True)
-        mixed = self._joined(self._attend(queries, memory, seen))
+        mixed, weights = self._attend(queries, memory, seen)
+        if self.shared:
+            by_head = g.whole(0, config.heads, -1)
+            weights = g.Reshape(weights, g.Concat(by_head, g.length(memory.keys, 2), axis=0))
         apart = g.Concat(g.Shape(x, start=0, end=2), g.whole(config.heads * config.head_width), axis=0)
-        return self.linear(g.Reshape(mixed, apart), f"{name}.output")
+        return self.linear(g.Reshape(self._joined(mixed), apart), f"{name}.output"), weights
 
-    def _attend(self, queries: Value, memory: KeysValues, bias: Value | None) -> Value:
-        """softmax(q kᵀ + bias) v of queries that are scaled (Vaswani et al. 2017, section 3.2.1)."""
+    def _attend(self, queries: Value, memory: KeysValues, bias: Value | None) -> tuple[Value, Value]:
+        """softmax(q kᵀ + bias) v of queries that are scaled, and its weights (Vaswani et al. 2017, section 3.2.1)."""
         g = self.graph
         keys, values = memory
         if self.shared:
@@ -277,7 +287,7 @@ class Layers:
         turned = g.Transpose(keys, perm=[0, 1, 2, 4, 3] if self.shared else [0, 1, 3, 2])
         scores = g.MatMul(queries, turned)
         weights = g.Softmax(scores if bias is None else g.Add(scores, bias), axis=-1)
-        return g.MatMul(weights, values)
+        return g.MatMul(weights, values), weights
 
     def _scale(self, normed: bool) -> float:
         """What the query's projection is multiplied with: where a norm follows, that has the scale in its weights."""

@@ -31,7 +31,8 @@ def make_graphs(
     An encoder takes `ids` (B, T), and `segments` where it has such, and gives `states` (B, T, D) and what its head says. A
     decoder takes new `ids`, the `past.*` that the call before gave as `present.*` (of length 0 at first), and `scored`,
     how many of the last tokens it is to give `logits` after. An encoder-decoder's first half gives the `memory.*` that
-    the second half takes, with the source's ids; each source serves as many neighbouring rows as there are for it.
+    the second half takes, with the source's ids, and says beside them what they look at, `attention.*`; each
+    source serves as many neighbouring rows as there are for it.
     """
     config = folder.model
     if config.architecture == "encoder":
@@ -120,6 +121,8 @@ def _decoder(g: Graph, config: ModelConfig, weights: Mapping[str, NDArray[Any]])
     for number, each in enumerate(present):
         for name, value in each._asdict().items():
             g.output(f"present.{number}.{name}", value, _cached(config, "B", "C"))
+    for number, looks in enumerate(layers.looks):
+        g.output(f"attention.{number}", looks, ("M", config.heads, "R", "S"))
     last = g.Slice(states, g.Neg(scored), g.whole(np.iinfo(np.int64).max), g.whole(1))
     logits = layers.output(last, "output")
     if config.pointer:

@@ -14,7 +14,7 @@ from weft.generate.hypothesis import Hypothesis
 from weft.interchange.numpy_scores import Processor
 from weft.interchange.numpy_search import search
 
-__all__ = ["DecoderPredictor", "Seq2SeqPredictor", "continue_prompts", "generate"]
+__all__ = ["DecoderPredictor", "Seq2SeqPredictor", "continue_prompts", "generate", "nothing_read"]
 
 TOKENS = 100  # that are written where nobody says how many
 ROWS = 64  # that are written together
@@ -30,14 +30,7 @@ class _Cached:
 
     def __init__(self, decoder: Session, *, model: ModelConfig, rows: int) -> None:
         self.decoder = decoder
-        shape = (rows, model.kv_heads or model.heads, 0, model.head_width)
-        self.past: dict[str, NDArray[Any]] = {
-            f"{layer}.{name}": np.zeros(shape, np.float32)
-            for layer in range(model.decoder_layers)
-            for name in ("keys", "values")
-        }
-        if model.ngrams is not None and model.ngrams.longest > 1:
-            self.past["tokens"] = np.zeros((rows, model.ngrams.longest - 1), np.int64)
+        self.past = nothing_read(model, rows=rows)
 
     def read(self, tokens: Ints, **memory: NDArray[Any]) -> Floats:
         """Each row's new tokens (B, T) to the logits (B, V) after the last of them."""
@@ -50,6 +43,19 @@ class _Cached:
 
     def reorder(self, rows: Ints) -> None:
         self.past = {name: each[rows] for name, each in self.past.items()}
+
+
+def nothing_read(model: ModelConfig, *, rows: int) -> dict[str, NDArray[Any]]:
+    """What a decoder begins with: no keys and no values in any layer, and no tokens."""
+    shape = (rows, model.kv_heads or model.heads, 0, model.head_width)
+    past: dict[str, NDArray[Any]] = {
+        f"{layer}.{name}": np.zeros(shape, np.float32)
+        for layer in range(model.decoder_layers)
+        for name in ("keys", "values")
+    }
+    if model.ngrams is not None and model.ngrams.longest > 1:
+        past["tokens"] = np.zeros((rows, model.ngrams.longest - 1), np.int64)
+    return past
 
 
 class DecoderPredictor:
@@ -84,6 +90,15 @@ class Seq2SeqPredictor:
     def predict(self, tokens: Ints) -> Floats:
         """Decode the new tokens."""
         return self.cached.read(tokens, **self.memory)
+
+    def looks(self, tokens: Ints) -> Floats:
+        """What the first tokens (1, T) of the only source look at, by layer and head: (L, H, T, S)."""
+        given = {"ids": tokens, "scored": np.ones(1, np.int64), **self.memory}
+        given |= {f"past.{name}": each for name, each in self.cached.past.items()}
+        names = [
+            each.name for each in self.cached.decoder.get_outputs() if each.name.startswith("attention.")
+        ]
+        return np.concatenate(self.cached.decoder.run(names, given))
 
     def reorder(self, rows: Ints) -> None:
         """Move the cached keys and values; the memory's stay, since no row leaves its sentence."""

@@ -14,9 +14,10 @@ import numpy as np
 from numpy.typing import NDArray
 from safetensors.numpy import save_file
 
+from weft.config import ClassifierConfig, FolderConfig
 from weft.runs.tensor_files import check_tensors, read_arrays
 
-__all__ = ["NGRAMS", "Ngrams"]
+__all__ = ["NGRAMS", "Ngrams", "load_ngrams"]
 
 NGRAMS = "ngrams.safetensors"  # in a model's folder
 
@@ -101,3 +102,10 @@ def count(texts: Sequence[str]) -> Counted:
         np.concatenate([none, *values], dtype=np.float32),
         np.array(sizes, dtype=np.int64),
     )
+
+
+def load_ngrams(folder: Path, config: FolderConfig) -> Ngrams | None:
+    """The linear model that votes beside a classifier's network, where there is one."""
+    if not isinstance(config, ClassifierConfig) or not config.ngrams:
+        return None
+    return Ngrams.load(folder / NGRAMS, rows=config.ngrams, labels=len(config.labels))

@@ -14,11 +14,9 @@ from weft.config import AnswererConfig
 from weft.data.sources import Report
 from weft.data.squad import read_squad
 from weft.errors import UserError
-from weft.inspect.pages import Text
+from weft.network import Network
 from weft.pipelines.embedder import embed
 from weft.pipelines.texts import checked_texts, kind_of
-from weft.tasks.answer import read_questions
-from weft.tasks.network import Network
 from weft.tasks.passages import (
     NO_ANSWER,
     Passage,
@@ -29,6 +27,7 @@ from weft.tasks.passages import (
     read_passage,
     window_scores,
 )
+from weft.tasks.questions import read_questions
 from weft.tasks.squad_score import score
 from weft.text.encode import read_windows
 from weft.text.tokenizer import Tokenizer
@@ -182,11 +181,13 @@ class Answerer:
             answer=answer,
             title="Question answering",
             said=[
-                Text("Answer", f"{answer.text if answer.found else 'none in this text'} ({answer.score:.1%})")
+                inspect.Text(
+                    "Answer", f"{answer.text if answer.found else 'none in this text'} ({answer.score:.1%})"
+                )
             ],
             texts=[
-                Text("Question", question),
-                Text("Text", text, focus=(answer.start, answer.end) if answer.found else None),
+                inspect.Text("Question", question),
+                inspect.Text("Text", text, focus=(answer.start, answer.end) if answer.found else None),
             ],
             facts=facts,
             out=out,

@@ -12,14 +12,13 @@ from weft import inspect
 from weft.config import ClassifierConfig, ClassifyConfig
 from weft.data.sources import Report
 from weft.errors import UserError, suggest
-from weft.inspect.pages import Text
 from weft.models.ngrams import Ngrams
+from weft.network import Network
 from weft.overrides import validate
 from weft.pipelines.embedder import embed
 from weft.pipelines.texts import checked_texts, kind_of
 from weft.tasks.classification import encode, joined, predict, probabilities, score, targets_of
 from weft.tasks.labelled import Labelled, read_labelled
-from weft.tasks.network import Network
 from weft.text.encode import Reading
 from weft.text.tokenizer import Tokenizer
 
@@ -166,8 +165,11 @@ class Classifier:
             question=self._question(label or (shares[0][0] if shares else None), self._votes(examples)),
             answer=answer,
             title="Classification",
-            said=[Text("Answer", said or "none of the labels")],
-            texts=[Text("Text" if pair is None else f"Text {i + 1}", each) for i, each in enumerate(texts)],
+            said=[inspect.Text("Answer", said or "none of the labels")],
+            texts=[
+                inspect.Text("Text" if pair is None else f"Text {i + 1}", each)
+                for i, each in enumerate(texts)
+            ],
             facts=facts,
             out=out,
         )

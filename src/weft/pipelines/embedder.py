@@ -10,9 +10,8 @@ from numpy.typing import NDArray
 from weft import inspect
 from weft.config import EncoderConfig, ReaderConfig
 from weft.errors import UserError
-from weft.inspect.pages import Text
+from weft.network import Network
 from weft.pipelines.texts import checked_texts, kind_of
-from weft.tasks.network import Network
 from weft.text.encode import read_texts
 from weft.text.tokenizer import Tokenizer
 
@@ -64,7 +63,7 @@ class Embedder:
             answer=None,
             title="A text as a vector",
             said=[],
-            texts=[Text("Text", text)],
+            texts=[inspect.Text("Text", text)],
             facts={},
             out=out,
         )

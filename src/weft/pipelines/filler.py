@@ -10,11 +10,9 @@ from numpy.typing import NDArray
 from weft import inspect
 from weft.config import FillerConfig
 from weft.errors import UserError
-from weft.inspect.heads import readable
-from weft.inspect.pages import Text
+from weft.network import Network
 from weft.pipelines.embedder import SHOWN, embed
 from weft.pipelines.texts import checked_texts, kind_of
-from weft.tasks.network import Network
 from weft.text.encode import Reading
 from weft.text.tokenizer import MASKS, Tokenizer, special_ids
 
@@ -83,7 +81,7 @@ class Filler:
         if not isinstance(text, str):
             raise UserError(f"a text is wanted, not {kind_of(text)}")
         answer = self.fill(text)
-        tokens = readable([candidates[0].token for candidates in answer])
+        tokens = inspect.readable([candidates[0].token for candidates in answer])
         shares = [f"{candidates[0].probability:.1%}" for candidates in answer]
         said = ", ".join(f"{token} ({share})" for token, share in zip(tokens, shares, strict=True))
         return inspect.inspect_reading(
@@ -93,8 +91,8 @@ class Filler:
             question=None,
             answer=answer,
             title="Hidden words",
-            said=[Text("Filled in", said)],
-            texts=[Text("Text", text)],
+            said=[inspect.Text("Filled in", said)],
+            texts=[inspect.Text("Text", text)],
             facts={},
             out=out,
         )

@@ -8,7 +8,6 @@ from weft.pipelines.answerer import Answerer
 from weft.pipelines.classifier import Classifier
 from weft.pipelines.embedder import Embedder
 from weft.pipelines.filler import Filler
-from weft.pipelines.generator import Generator
 from weft.pipelines.summarizer import Summarizer
 from weft.pipelines.tagger import Tagger
 from weft.pipelines.translator import Translator
@@ -24,7 +23,7 @@ PIPELINES: Mapping[str, Callable[..., Any]] = MappingProxyType(
         "answer": Answerer,
         "masked-lm": Filler,
         "embed": Embedder,
-        "language-model": Generator,
     }
 )
-"""By the task of a folder's config.json: made from it, with `model`, `tokenizer` and `precision`."""
+"""By the task of a folder's config.json: made from it, with a `network`, a `tokenizer` and a `precision`; a language model's
+`Generator` is not here."""

@@ -1,8 +1,13 @@
 """A text told piece by piece while it is written."""
 
+import math
 from collections.abc import Callable, Sequence
+from typing import Any
 
-__all__ = ["CONTEXT", "Writer", "cut"]
+__all__ = ["CONTEXT", "Rule", "Writer", "cut", "stop_at"]
+
+Rule = Callable[[Any, Any], Any]
+"""Given each row's tokens (B, T) and scores (B, V), in torch or in numpy, what the scores are to be."""
 
 CONTEXT = 8  # tokens before others that tell how these are written
 
@@ -63,3 +68,16 @@ class Writer:
         self.waiting = self.waiting[len(said) :]
         if said:
             self.tell(said)
+
+
+def stop_at(ends: Callable[[list[int]], bool], *, last: int, end: int) -> Rule:
+    """A rule by which the end token alone may follow a text of whose `last` tokens, without the start, `ends` is true."""
+
+    def stop(tokens: Any, scores: Any) -> Any:
+        for row, written in enumerate(tokens[:, 1:][:, -last:].tolist()):
+            if written and ends(written):
+                scores[row] = -math.inf
+                scores[row, end] = 0.0
+        return scores
+
+    return stop

@@ -7,20 +7,16 @@ from typing import Any, NamedTuple, overload
 
 import numpy as np
 
+from weft import inspect
 from weft.config import SummarizeConfig, SummarizerConfig
 from weft.data.sources import Report
 from weft.errors import UserError
-from weft.generate.batches import generate
 from weft.generate.config import SearchConfig
 from weft.generate.hypothesis import Hypothesis
-from weft.inspect.heads import translation_groups
-from weft.inspect.maps import attention
-from weft.inspect.pages import Text, write_page
-from weft.models.seq2seq import Seq2Seq
-from weft.nn.inference import Precision
+from weft.network import Seq2SeqNetwork
 from weft.overrides import validate
 from weft.pipelines.texts import checked_texts, kind_of
-from weft.tasks.summarize import need_rouge, read_summarized, score
+from weft.tasks.summaries import need_rouge, read_summarized, score
 from weft.text.tokenizer import Tokenizer
 
 __all__ = ["Summarizer", "SummarizerEvaluation", "Summary"]
@@ -49,7 +45,7 @@ class SummarizerEvaluation(NamedTuple):
     reference_length: float
     left_out: tuple[str, ...]
     texts_per_second: float
-    precision: Precision
+    precision: str
 
 
 class Summarizer:
@@ -59,12 +55,12 @@ class Summarizer:
         self,
         config: SummarizerConfig,
         *,
-        model: Seq2Seq,
+        network: Seq2SeqNetwork,
         tokenizer: Tokenizer,
-        precision: Precision = "float32",
+        precision: str = "float32",
     ) -> None:
         self.config = config
-        self.model = model.eval()
+        self.network = network
         self.tokenizer = tokenizer
         self.precision = precision
 
@@ -98,19 +94,21 @@ class Summarizer:
         search = self._search({} if beams is None else {"beams": beams})
         (ids,) = self.tokenizer.encode([text])
         source = [*ids, self.tokenizer.eos_id]
-        ((hypothesis, *_),) = generate(self.model, [source], search)
+        ((hypothesis, *_),) = self.network.search([source], search)
         answer = self._joined([hypothesis])
         special = self.config.model.special
         target = [*hypothesis.tokens, special.end]
         (start,) = self.tokenizer.tokens([special.start])
-        groups = translation_groups(
-            attention(self.model, source, target_ids=target),
+        groups = inspect.translation_groups(
+            inspect.attention(self.network.model, source, target_ids=target),
             start=start,
             source_tokens=self.tokenizer.tokens(source),
             target_tokens=self.tokenizer.tokens(target),
         )
-        texts = [Text("Text", text), Text("Summary", answer.text)]
-        write_page(Path(out), groups, title="Summary", texts=texts, facts={"score": f"{answer.score:.3f}"})
+        texts = [inspect.Text("Text", text), inspect.Text("Summary", answer.text)]
+        inspect.write_page(
+            Path(out), groups, title="Summary", texts=texts, facts={"score": f"{answer.score:.3f}"}
+        )
         return answer
 
     def evaluate(
@@ -158,7 +156,7 @@ class Summarizer:
             self.check(texts)
         parts = [self._parts(ids, room=room) for ids in self.tokenizer.encode(texts)]
         sources = [[*part, self.tokenizer.eos_id] for each in parts for part in each]
-        found = iter(generate(self.model, sources, self._search(search)))
+        found = iter(self.network.search(sources, self._search(search)))
         return [self._joined([next(found)[0] for _ in each]) for each in parts]
 
     def check(self, texts: Sequence[str]) -> None:

@@ -11,11 +11,10 @@ from numpy.typing import NDArray
 from weft import inspect
 from weft.config import TaggerConfig
 from weft.errors import UserError
-from weft.inspect.pages import Text
+from weft.network import Network
 from weft.pipelines.embedder import embed
 from weft.pipelines.texts import checked_texts, kind_of
 from weft.tasks.entities import Scheme, Sentence, read_tagged, split_words
-from weft.tasks.network import Network
 from weft.tasks.tags import Found, TagSet, score
 from weft.tasks.word_windows import Window, Windows, predict, read_sentences
 from weft.text.encode import Reading
@@ -160,8 +159,8 @@ class Tagger:
             question=question,
             answer=entities,
             title="Named entities",
-            said=[Text("Entities", listed or "none")],
-            texts=[Text("Text", text, focus=focus)],
+            said=[inspect.Text("Entities", listed or "none")],
+            texts=[inspect.Text("Text", text, focus=focus)],
             facts={},
             out=out,
         )

@@ -1,27 +1,19 @@
 """A trained translator in use: text in, text out, measured and looked into."""
 
 import time
-from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
 from dataclasses import InitVar, dataclass
 from functools import cached_property
 from pathlib import Path
 from typing import Any, NamedTuple, overload
 
-import numpy as np
-from numpy.typing import NDArray
-
+from weft import inspect
 from weft.config import TranslatorConfig
 from weft.errors import UserError
 from weft.families.marian_tokenizer import MarianTokenizer
-from weft.generate.batches import generate
 from weft.generate.config import SearchConfig
 from weft.generate.hypothesis import Hypothesis
-from weft.inspect.heads import translation_groups
-from weft.inspect.maps import attention
-from weft.inspect.pages import Text, write_page
-from weft.models.seq2seq import Seq2Seq
-from weft.nn.inference import Precision
+from weft.network import Seq2SeqNetwork
 from weft.overrides import validate
 from weft.pipelines.texts import checked_texts, kind_of
 from weft.tasks.directions import Direction, language_tag, pick_direction, read_parallel, score
@@ -30,7 +22,7 @@ from weft.text.encode import Encoded, encode_lines
 from weft.text.tokenizer import Tokenizer
 from weft.text.words import spellings
 
-__all__ = ["AnyTranslator", "Evaluation", "Translation", "Translator"]
+__all__ = ["Evaluation", "Translation", "Translator"]
 
 BEAMS = 5  # where neither the caller nor the model says otherwise
 
@@ -94,13 +86,19 @@ class Evaluation(NamedTuple):
     precision: str
 
 
-class AnyTranslator(ABC):
-    """A tokenizer, and the directions that whatever searches knows."""
+class Translator:
+    """A model, its tokenizer and the directions it knows."""
 
     def __init__(
-        self, config: TranslatorConfig, *, tokenizer: Tokenizer | MarianTokenizer, precision: str
+        self,
+        config: TranslatorConfig,
+        *,
+        network: Seq2SeqNetwork,
+        tokenizer: Tokenizer | MarianTokenizer,
+        precision: str = "float32",
     ) -> None:
         self.config = config
+        self.network = network
         self.tokenizer = tokenizer
         self.precision = precision
         self.directions = [Direction(*pair) for pair in config.directions]
@@ -197,6 +195,50 @@ class AnyTranslator(ABC):
             precision=self.precision,
         )
 
+    def inspect(
+        self,
+        text: str,
+        *,
+        out: Path | str,
+        from_language: str | None = None,
+        to_language: str | None = None,
+        beams: int | None = None,
+    ) -> Translation:
+        """Translate a text and write a page that shows all attention behind it."""
+        if not isinstance(text, str):
+            raise UserError(f"a text is wanted, not {kind_of(text)}")
+        if not text.strip():
+            raise UserError("there is no text to translate, and nothing to look into")
+        direction = pick_direction(self.directions, from_language, to_language)
+        (source,) = self._encode([text], direction, cut=False)
+        if source.over:
+            raise UserError(
+                f"the text is longer than the {self.config.model.max_length} tokens the model takes: split it"
+            )
+        ((hypothesis,),) = self._search([source.ids], beams=beams, nbest=1)
+        answer = self._translation(source, hypothesis)
+        special = self.config.model.special
+        targets = [*hypothesis.tokens, special.end]
+        maps = inspect.attention(self.network.model, source.ids, target_ids=targets)
+        (start,) = self.tokenizer.tokens([special.start])
+        groups = inspect.translation_groups(
+            maps,
+            start=start,
+            source_tokens=answer.source_tokens,
+            target_tokens=self.tokenizer.tokens(targets),
+        )
+        inspect.write_page(
+            Path(out),
+            groups,
+            title=f"{direction.source} to {direction.target}",
+            texts=[
+                inspect.Text("Source", text, direction.source),
+                inspect.Text("Translation", answer.text, direction.target),
+            ],
+            facts={"score": f"{answer.score:.3f}"},
+        )
+        return answer
+
     def _encode(self, texts: Sequence[str], direction: Direction, *, cut: bool) -> list[Encoded]:
         prefix = self.tokenizer.token_id(language_tag(direction.target)) if self.config.tags else None
         return encode_lines(
@@ -235,7 +277,7 @@ class AnyTranslator(ABC):
                 options.pop(name, None)
         if beams is not None:
             options["beams"] = beams
-        return self._generate(sources, validate(SearchConfig, options))
+        return self.network.search(sources, validate(SearchConfig, options))
 
     def _spellings(self, word: str) -> list[tuple[int, ...]]:
         tokenizer = self.tokenizer
@@ -274,80 +316,7 @@ class AnyTranslator(ABC):
             return []
         tag = {0} if self.config.tags else set()
         end = {len(source) - 1} if self.config.ends_source else set()
-        return alignment(self._cross(source, target), ignore=end | tag)
-
-    @abstractmethod
-    def _generate(self, sources: list[list[int]], config: SearchConfig) -> list[list[Hypothesis]]:
-        """The hypotheses for each source."""
-
-    @abstractmethod
-    def _cross(self, source: list[int], target: list[int]) -> NDArray[np.float32]:
-        """What each target token saw of the source, by layer and head: (L, H, T, S)."""
-
-
-class Translator(AnyTranslator):
-    """A model, its tokenizer and the directions it knows."""
-
-    def __init__(
-        self,
-        config: TranslatorConfig,
-        *,
-        model: Seq2Seq,
-        tokenizer: Tokenizer | MarianTokenizer,
-        precision: Precision = "float32",
-    ) -> None:
-        super().__init__(config, tokenizer=tokenizer, precision=precision)
-        self.model = model.eval()
-
-    def inspect(
-        self,
-        text: str,
-        *,
-        out: Path | str,
-        from_language: str | None = None,
-        to_language: str | None = None,
-        beams: int | None = None,
-    ) -> Translation:
-        """Translate a text and write a page that shows all attention behind it."""
-        if not isinstance(text, str):
-            raise UserError(f"a text is wanted, not {kind_of(text)}")
-        if not text.strip():
-            raise UserError("there is no text to translate, and nothing to look into")
-        direction = pick_direction(self.directions, from_language, to_language)
-        (source,) = self._encode([text], direction, cut=False)
-        if source.over:
-            raise UserError(
-                f"the text is longer than the {self.config.model.max_length} tokens the model takes: split it"
-            )
-        ((hypothesis,),) = self._search([source.ids], beams=beams, nbest=1)
-        answer = self._translation(source, hypothesis)
-        special = self.config.model.special
-        targets = [*hypothesis.tokens, special.end]
-        maps = attention(self.model, source.ids, target_ids=targets)
-        (start,) = self.tokenizer.tokens([special.start])
-        groups = translation_groups(
-            maps,
-            start=start,
-            source_tokens=answer.source_tokens,
-            target_tokens=self.tokenizer.tokens(targets),
-        )
-        write_page(
-            Path(out),
-            groups,
-            title=f"{direction.source} to {direction.target}",
-            texts=[
-                Text("Source", text, direction.source),
-                Text("Translation", answer.text, direction.target),
-            ],
-            facts={"score": f"{answer.score:.3f}"},
-        )
-        return answer
-
-    def _generate(self, sources: list[list[int]], config: SearchConfig) -> list[list[Hypothesis]]:
-        return generate(self.model, sources, config)
-
-    def _cross(self, source: list[int], target: list[int]) -> NDArray[np.float32]:
-        return attention(self.model, source, target_ids=target).cross
+        return alignment(self.network.attention(source, target), ignore=end | tag)
 
 
 def _listed(words: Sequence[str]) -> Sequence[str]:

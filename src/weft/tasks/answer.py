@@ -15,29 +15,28 @@ from weft.config import AnswererConfig, AnswerRun, HeadName, ModelConfig, RunCon
 from weft.data.batches import spread
 from weft.data.sources import Report
 from weft.data.squad import Question, leave_out, read_squad
+from weft.description import CONFIG
 from weft.errors import UserError
 from weft.models.encoder import Encoder
 from weft.nn.loss import Loss
 from weft.runs.folder import Content
-from weft.saved import CONFIG
 from weft.tasks.kept import hold_to_text
 from weft.tasks.passages import (
     NO_ANSWER,
-    Passage,
     Span,
     SpanScores,
     Window,
     join_windows,
-    read_passage,
     window_scores,
 )
 from weft.tasks.pointing import collate_windows, point
+from weft.tasks.questions import Asked, read_questions
 from weft.tasks.reading import Beginning, Reader, hold_out
 from weft.tasks.squad_score import best_threshold, f1, score
 from weft.tasks.task import Batch, Problem, Task, Validation
 from weft.text.tokenizer import Tokenizer
 
-__all__ = ["Answer", "AnswerProblem", "Asked", "read_questions"]
+__all__ = ["Answer", "AnswerProblem"]
 
 HEADS: tuple[HeadName, ...] = ("answer",)
 HELD_OUT = 1000  # questions, evenly spread: more tell no more, and take their time from training
@@ -56,13 +55,6 @@ class Row(NamedTuple):
     window: Window
     labels: Labels
     place: str
-
-
-class Asked(NamedTuple):
-    """A question, and what is read of it."""
-
-    question: Question
-    passage: Passage
 
 
 class AnswerProblem(Problem):
@@ -243,28 +235,6 @@ class Answer(Task):
             given=[f1(_text(asked, found.answer(None)), asked.question.answers) for asked, found in pairs],
             withheld=[f1("", asked.question.answers) for asked in self.valid],
         )
-
-
-def read_questions(
-    questions: Sequence[Question], tokenizer: Tokenizer, config: AnswererConfig, *, report: Report
-) -> list[Asked]:
-    """The questions in windows; those that leave no room for a context are left out, and counted in `report`."""
-    contexts = list(dict.fromkeys(question.context for question in questions))
-    read = dict(zip(contexts, tokenizer.spans(contexts), strict=True))
-    asked = tokenizer.spans([question.question for question in questions])
-    found = []
-    for question, spans in zip(questions, asked, strict=True):
-        length, stride = config.length, config.stride
-        try:
-            passage = read_passage(
-                tokenizer.layout, spans, read[question.context], length=length, stride=stride
-            )
-        except UserError:
-            why = f"too long for windows of {length} tokens that overlap by {stride}"
-            leave_out(why, question.place, report)
-            continue
-        found.append(Asked(question, passage))
-    return found
 
 
 def _hold_out_contexts(questions: list[Question], run: AnswerRun) -> tuple[list[Question], list[Question]]:

@@ -7,8 +7,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from weft.config import ClassifierConfig
+from weft.network import Network
 from weft.tasks.labelled import Labelled, label_of
-from weft.tasks.network import Network
 from weft.text.encode import Reading, read_texts
 from weft.text.tokenizer import Tokenizer
 

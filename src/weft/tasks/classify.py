@@ -13,13 +13,13 @@ from torch.nn import functional
 
 from weft.config import ClassifierConfig, ClassifyConfig, ClassifyRun, HeadName, ModelConfig, RunConfig
 from weft.data.sources import Report
+from weft.description import CONFIG
 from weft.errors import UserError
 from weft.models.encoder import Encoder
 from weft.models.ngrams import NGRAMS, Ngrams
 from weft.nn.heads import Pooling
 from weft.nn.loss import Loss
 from weft.runs.folder import Content
-from weft.saved import CONFIG
 from weft.tasks.classification import Targets, encode, joined, predict, probabilities, score, targets_of
 from weft.tasks.kept import hold_to_text
 from weft.tasks.labelled import Labelled, names_of, read_labelled

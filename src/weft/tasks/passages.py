@@ -7,7 +7,7 @@ import numpy as np
 from numpy.lib.stride_tricks import sliding_window_view
 from numpy.typing import NDArray
 
-from weft.tasks.network import Network
+from weft.network import Network
 from weft.text.encode import read_windows
 from weft.text.tokenizer import Layout, Spans
 

@@ -17,11 +17,11 @@ from weft.data.files import at_home
 from weft.errors import UserError
 from weft.exchange import load_any
 from weft.models.encoder import Encoder
+from weft.network import Head, Tokens, by_length
 from weft.nn.heads import Pooling
 from weft.nn.masks import Mask
 from weft.saved import Saved
 from weft.tasks.masking import MASK
-from weft.tasks.network import Asked, Tokens, by_length
 from weft.tasks.task import Batch
 from weft.text.encode import Reading
 from weft.text.tokenizer import Tokenizer
@@ -168,7 +168,7 @@ class Reader:
 
     def ask(
         self,
-        head: Asked,
+        head: Head,
         ids: Sequence[Tokens],
         segments: Sequence[Tokens],
         *,
@@ -184,7 +184,7 @@ class Reader:
                     scores = self._answer(head, states)
                 yield rows, scores.float().cpu().numpy()
 
-    def _answer(self, head: Asked, states: Tensor) -> Tensor:
+    def _answer(self, head: Head, states: Tensor) -> Tensor:
         if head == "states":
             return states
         of_text = self.model.pooled(states) if head == "classify" else states

@@ -1,17 +1,14 @@
 """Summarization: an encoder-decoder reads a long text and writes a short one."""
 
-import json
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from importlib.util import find_spec
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 from numpy.typing import NDArray
 
-from weft.config import ModelConfig, RunConfig, SummarizeConfig, SummarizerConfig, SummarizeRun
+from weft.config import ModelConfig, RunConfig, SummarizerConfig, SummarizeRun
 from weft.data.files import at_home
-from weft.data.formats import Several
-from weft.data.sources import Example, Report, Sources, complete, open_sources
+from weft.data.sources import Report, Sources, complete
 from weft.data.store import TokenStore
 from weft.errors import UserError
 from weft.generate.batches import generate
@@ -20,108 +17,18 @@ from weft.models.seq2seq import Seq2Seq
 from weft.tasks.directions import Direction
 from weft.tasks.kept import keep_complete
 from weft.tasks.reading import hold_out
+from weft.tasks.summaries import first_of, need_rouge, open_summarized, score, summarized_in
 from weft.tasks.task import Problem
 from weft.tasks.translate import PairTable, Translate
 from weft.text.tokenizer import Tokenizer
 from weft.text.training import train_tokenizer
 
-__all__ = [
-    "SEARCH",
-    "Scores",
-    "Summarize",
-    "SummarizeProblem",
-    "Summarized",
-    "need_rouge",
-    "read_summarized",
-    "score",
-]
+__all__ = ["SEARCH", "Summarize", "SummarizeProblem"]
 
 # How a summary is searched for: what it has said in three words, it does not say again (Paulus et al. 2018, section 2.5).
 SEARCH = {"beams": 4, "no_repeat_ngram": 3}
 VALIDATION_TOKENS = 4096
 ROOM = 10
-
-
-class Summarized(NamedTuple):
-    """A text, and one summary of it or several."""
-
-    text: str
-    summaries: tuple[str, ...]
-
-
-class Scores(NamedTuple):
-    """ROUGE's F1 (Lin 2004), from 0 to 100: shared words, shared pairs of words, and the longest common subsequence.
-
-    Of several references the one that fits best counts, for each figure by itself.
-    """
-
-    rouge1: float
-    rouge2: float
-    rougeL: float  # noqa: N815 - its name
-
-
-def score(found: Sequence[str], references: Sequence[Sequence[str]]) -> Scores:
-    """The mean over all texts, words reduced to their stems, as the `rouge-score` library counts it."""
-    need_rouge()
-    from rouge_score.rouge_scorer import RougeScorer
-
-    scorer = RougeScorer(list(Scores._fields), use_stemmer=True)
-    scores = [scorer.score_multi(known, text) for text, known in zip(found, references, strict=True)]
-    return Scores(
-        *(100 * sum(each[name].fmeasure for each in scores) / len(scores) for name in Scores._fields)
-    )
-
-
-def need_rouge() -> None:
-    """Raise UserError where what counts ROUGE is not installed."""
-    if find_spec("rouge_score") is None:
-        raise UserError("summaries are scored by the rouge-score library: pip install rouge-score")
-
-
-def open_summarized(specs: Sequence[str], config: SummarizeConfig, columns: Sequence[str] | None) -> Sources:
-    """Tables with a column of texts and one or several of summaries; a cell may hold a list of summaries."""
-    targets = [Several(name) for name in config.target]
-    return open_sources(specs, columns=columns, fields=[config.source, *targets])
-
-
-def read_summarized(
-    specs: Sequence[str], config: SummarizeConfig, *, columns: Sequence[str] | None, report: Report
-) -> list[Summarized]:
-    """All texts with all their summaries; those without either are left out, and counted in `report`."""
-    found = list(_summarized(open_summarized(specs, config, columns), config, report=report))
-    if not found:
-        raise UserError(f"{', '.join(specs)}: not a single text with a summary")
-    return found
-
-
-def _summarized(sources: Sources, config: SummarizeConfig, *, report: Report) -> Iterator[Summarized]:
-    for example in sources:
-        text, summaries = example.fields[config.source], _summaries(example, config)
-        if text.strip() and summaries:
-            report.kept += 1
-            yield Summarized(text, summaries)
-        else:
-            why = "without a summary" if text.strip() else "without a text"
-            report.drop(why, path=example.path, line=example.line)
-
-
-def _first(sources: Sources, config: SummarizeConfig) -> Iterator[Example]:
-    """The examples, whose first column of summaries holds the first of them alone, which is the one that is learned."""
-    for example in sources:
-        summary = next(iter(_summaries(example, config)), "")
-        text = example.fields[config.source]
-        yield example._replace(fields={config.source: text, config.target[0]: summary})
-
-
-def _summaries(example: Example, config: SummarizeConfig) -> tuple[str, ...]:
-    found: list[str] = []
-    for cell in (example.fields.get(name, "") for name in config.target):
-        try:
-            listed = json.loads(cell) if cell.startswith("[") else None
-        except ValueError:
-            listed = None
-        found += map(str, listed) if isinstance(listed, list) else [cell]
-    return tuple(each for each in found if each.strip())
 
 
 class SummarizeProblem(Problem):
@@ -149,7 +56,7 @@ class SummarizeProblem(Problem):
         config = self.run.tokenizer
         if config.path is not None:
             return Tokenizer.adopt(at_home(config.path), special=())
-        examples = complete(_first(self.train, self.run.summarize), report=Report())
+        examples = complete(first_of(self.train, self.run.summarize), report=Report())
         texts = [text for example in examples for text in example.fields.values()]
         if not texts:
             raise UserError(f"{self.about}: not a single text with a summary to learn from")
@@ -168,7 +75,10 @@ class SummarizeProblem(Problem):
         if not len(train.lengths):
             alone = " beside what is held out" if self.valid is None and len(store) else ""
             raise UserError(f"{self.about}: not a single text with a summary to learn from{alone}")
-        known, wanted = _summarized(self.valid or self.train, self.run.summarize, report=Report()), set(held)
+        known, wanted = (
+            summarized_in(self.valid or self.train, self.run.summarize, report=Report()),
+            set(held),
+        )
         return Summarize(
             train,
             valid,
@@ -194,7 +104,7 @@ class SummarizeProblem(Problem):
             tokenizer,
             begun=begun,
             tell=tell,
-            examples=_first(sources, self.run.summarize),
+            examples=first_of(sources, self.run.summarize),
             fields=self.fields,
         )
         return store

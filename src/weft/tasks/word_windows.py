@@ -6,8 +6,8 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from weft.network import Network
 from weft.tasks.entities import Sentence
-from weft.tasks.network import Network
 from weft.tasks.tags import NOTHING, PART
 from weft.text.encode import Reading
 from weft.text.tokenizer import Layout, Spans, Tokenizer

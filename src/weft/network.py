@@ -1,4 +1,4 @@
-"""What reads texts and answers in numbers, whatever it runs on."""
+"""What reads texts, and answers in numbers or writes others, whatever it runs on."""
 
 from collections.abc import Iterator, Sequence
 from typing import Any, Literal, Protocol
@@ -7,11 +7,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from weft.config import HeadName, ModelConfig
+from weft.generate.config import SearchConfig
+from weft.generate.hypothesis import Hypothesis
 
-__all__ = ["Asked", "Network", "Tokens", "by_length"]
+__all__ = ["Head", "Network", "Seq2SeqNetwork", "Tokens", "by_length"]
 
 Tokens = Sequence[int] | NDArray[Any]
-Asked = HeadName | Literal["states"]
+Head = HeadName | Literal["states"]
 
 READ_TOKENS = 1024  # that are read together without learning: products with more rows are no faster
 
@@ -27,7 +29,7 @@ class Network(Protocol):
 
     def ask(
         self,
-        head: Asked,
+        head: Head,
         ids: Sequence[Tokens],
         segments: Sequence[Tokens],
         *,
@@ -39,6 +41,22 @@ class Network(Protocol):
         each text, those of "masked" (M, V) for the tokens at the `places` of each text, in their order. What a text gets
         does not depend on the others.
         """
+
+
+class Seq2SeqNetwork(Protocol):
+    """An encoder-decoder, on PyTorch or elsewhere."""
+
+    config: ModelConfig
+
+    @property
+    def model(self) -> Any:
+        """The model on PyTorch, to be looked into; a UserError where it runs elsewhere."""
+
+    def search(self, sources: Sequence[Sequence[int]], config: SearchConfig) -> list[list[Hypothesis]]:
+        """The hypotheses for each source, the best first."""
+
+    def attention(self, source: Sequence[int], target: Sequence[int]) -> NDArray[np.float32]:
+        """What each target token has seen of the source, by layer and head: (L, H, T, S)."""
 
 
 def by_length(lengths: Sequence[int]) -> Iterator[NDArray[np.int64]]:
