@@ -10,11 +10,12 @@ import pytest
 import torch
 from torch import nn
 
-from weft.config import ModelConfig
+from weft.config import ModelConfig, NgramVectors
 from weft.models.decoder import Decoder
 from weft.models.encoder import Encoder
 from weft.models.seq2seq import Seq2Seq
 from weft.nn.masks import Mask
+from weft.nn.ngram_embedding import NgramEmbedding
 
 pytest.importorskip("tensorflow")
 os.environ.setdefault("KERAS_BACKEND", "tensorflow")
@@ -52,6 +53,11 @@ SHARED: dict[str, dict[str, Any]] = {
         "rotary_scaling": {"kind": "linear", "factor": 2.0, "original_length": 32},
     },
 }
+DECODERS = SHARED | {
+    "n-grams": {"ngrams": {"longest": 4, "rows": 97}, "position": "rotary", "tie": "two"},
+    "pairs": {"ngrams": {"longest": 2, "rows": 1000}},
+    "no n-grams": {"ngrams": {"longest": 1}},
+}
 ENCODERS = SHARED | {
     "segments": {"segments": 2, "position": "learned", "embedding_norm": True, "norm_place": "after"},
     "windows": {"window": 3, "global_every": 2, "position": "rotary"},
@@ -85,10 +91,10 @@ def same(found: Any, expected: torch.Tensor) -> None:
     np.testing.assert_allclose(np.asarray(found), expected.numpy(), atol=TOLERANCE, rtol=1e-4)
 
 
-@pytest.mark.parametrize("name", SHARED)
+@pytest.mark.parametrize("name", DECODERS)
 @torch.inference_mode()
 def test_encoder_decoders(name: str) -> None:
-    model = make(Seq2Seq, SEQ2SEQ, SHARED[name])
+    model = make(Seq2Seq, SEQ2SEQ, DECODERS[name])
     other = twin(model)
     source, target = ids(3, 9), ids(3, 7)
     source[1, 5:] = 0  # padding
@@ -103,10 +109,10 @@ def test_encoder_decoders(name: str) -> None:
     same(np.stack(found, axis=1), expected)
 
 
-@pytest.mark.parametrize("name", SHARED)
+@pytest.mark.parametrize("name", DECODERS)
 @torch.inference_mode()
 def test_decoders(name: str) -> None:
-    model = make(Decoder, DECODER, SHARED[name])
+    model = make(Decoder, DECODER, DECODERS[name])
     other, read = twin(model), ids(3, 9)
     expected = model.logits(model(read))
     same(other(read.numpy()), expected)
@@ -141,8 +147,21 @@ def test_encoders_and_their_heads(name: str, pooling: str) -> None:
     np.testing.assert_allclose(masked, ours, atol=2 * TOLERANCE, rtol=1e-4)
 
 
+@pytest.mark.parametrize("longest", [2, 5])
+def test_ngrams_stand_in_the_same_rows(longest: int) -> None:
+    ours = NgramEmbedding(NgramVectors(longest=longest, rows=1009), width=8)
+    theirs = keras.NgramEmbedding(8, longest=longest, rows=1009)
+    read = torch.randint(0, 2**31 - 1, (3, 11), generator=torch.Generator().manual_seed(2))
+    for cut in (1, 3, 8):
+        before, rest = read[:, :cut], read[:, cut:]
+        expected = ours.find(rest, before=before).numpy()
+        assert (np.asarray(theirs.find(rest.numpy(), before.numpy())) == expected).all()
+        nothing = np.full((3, 9), -1, np.int32)
+        assert (np.asarray(theirs.find(rest.numpy(), nothing)) == ours.find(rest).numpy()).all()
+
+
 def test_every_variable_has_a_name_and_every_name_a_variable() -> None:
-    model = make(Seq2Seq, SEQ2SEQ, SHARED["learned"])
+    model = make(Seq2Seq, SEQ2SEQ, SHARED["learned"], DECODERS["n-grams"])
     other = twin(model)
     named = variables(other)
     assert {each.name for each in named} == set(model.state_dict())

@@ -1,6 +1,8 @@
 """Keras trains as PyTorch does: the same losses from the same start, and folders that go both ways."""
 
 import os
+from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -9,7 +11,7 @@ import pytest
 import torch
 
 from weft import api
-from weft.config import ModelConfig, SpecialTokens, TranslatorConfig
+from weft.config import FolderConfig, GeneratorConfig, ModelConfig, SpecialTokens, TranslatorConfig
 from weft.errors import UserError
 from weft.generate.batches import generate
 from weft.generate.config import SearchConfig
@@ -17,6 +19,7 @@ from weft.models.seq2seq import Seq2Seq
 from weft.nn.loss import vocabulary_loss
 from weft.runs.folder import write_folder
 from weft.runs.tensors import MODEL, save_tensors
+from weft.saved import load_saved, make_model
 from weft.text.training import train_tokenizer
 
 tensorflow = pytest.importorskip("tensorflow")
@@ -87,9 +90,10 @@ def test_fifty_steps_of_adamw_give_the_same_losses(fields: dict[str, Any]) -> No
     np.testing.assert_allclose(theirs, ours, rtol=1e-4)
 
 
+@pytest.mark.parametrize("ngrams", [None, {"longest": 3, "rows": 500}], ids=str)
 @pytest.mark.parametrize("beams", [1, 4])
-def test_search_finds_the_same_tokens(beams: int) -> None:
-    model = make(position="rotary", norm="rms")
+def test_search_finds_the_same_tokens(beams: int, ngrams: dict[str, Any] | None) -> None:
+    model = make(position="rotary", norm="rms", ngrams=ngrams)
     for parameter in model.parameters():
         parameter.data += torch.randn_like(parameter) * 0.3
     sources, _ = pairs(20)
@@ -119,29 +123,66 @@ def test_samples_follow_the_distribution() -> None:
     )
 
 
-@pytest.fixture
-def run(tmp_path: Path) -> Path:
-    """A translator's folder, its weights random."""
+def written(folder: Path, describe: Callable[[int], FolderConfig]) -> Path:
+    """The folder of what is described for a vocabulary of so many tokens, its weights random."""
     tokenizer = train_tokenizer(["ein Hund läuft", "a dog runs"], kind="bpe", size=40)
-    model = make(vocabulary=tokenizer.vocab_size)
-    aside = tmp_path / "tokenizer"
+    described = describe(tokenizer.vocab_size)
+    torch.manual_seed(0)
+    model = make_model(described)
+    for parameter in model.parameters():
+        parameter.data += torch.randn_like(parameter) * 0.2
+    aside = folder.with_name("tokenizer")
     aside.mkdir()
     tokenizer.save(aside)
-    described = TranslatorConfig(directions=(("de", "en"),), tags=False, model=model.config)
     files: dict[str, Any] = {path.name: path.read_bytes() for path in aside.iterdir()}
     files["config.json"] = described.model_dump_json().encode()
     files[MODEL] = lambda path: save_tensors(path, tensors=dict(model.state_dict()))
-    write_folder(tmp_path / "run", kind="translate", files=files)
-    return tmp_path / "run"
+    write_folder(folder, kind=described.task, files=files)
+    return folder
 
 
-def test_a_folder_goes_there_and_back_bit_by_bit(run: Path, tmp_path: Path) -> None:
-    model = keras.load(run)
-    keras.save(model, tmp_path / "back", like=run)
-    before, after = (api.load(each, precision="float32") for each in (run, tmp_path / "back"))
-    ours, theirs = before.model.state_dict(), after.model.state_dict()
+def translator(size: int, **fields: Any) -> FolderConfig:
+    model = make(vocabulary=size, **fields).config
+    return TranslatorConfig(directions=(("de", "en"),), tags=False, model=model)
+
+
+@pytest.fixture
+def run(tmp_path: Path) -> Path:
+    """A translator's folder."""
+    return written(tmp_path / "run", translator)
+
+
+def generator(size: int, **fields: Any) -> FolderConfig:
+    """A language model with all its weights of n-grams."""
+    shape = SHAPE | {
+        "vocabulary": size,
+        "architecture": "decoder",
+        "encoder_layers": 0,
+        "ngrams": {"rows": 50},
+    }
+    return GeneratorConfig(model=ModelConfig.model_validate(shape | fields))
+
+
+FOLDERS: dict[str, Callable[[int], FolderConfig]] = {
+    "translator": translator,
+    "translator with n-grams": partial(translator, ngrams={"rows": 50}),
+    "language model": generator,
+}
+
+
+@pytest.mark.parametrize("name", FOLDERS)
+def test_a_folder_goes_there_and_back_bit_by_bit(name: str, tmp_path: Path) -> None:
+    run = written(tmp_path / "run", FOLDERS[name])
+    keras.save(keras.load(run), tmp_path / "back", like=run)
+    before, after = (load_saved(each).model for each in (run, tmp_path / "back"))
+    ours, theirs = before.state_dict(), after.state_dict()
     assert ours.keys() == theirs.keys()
     assert all(torch.equal(ours[name], theirs[name]) for name in ours)
+
+
+def test_what_comes_back_translates_as_before(run: Path, tmp_path: Path) -> None:
+    keras.save(keras.load(run), tmp_path / "back", like=run)
+    before, after = (api.load(each, precision="float32") for each in (run, tmp_path / "back"))
     assert before.translate("ein Hund").text == after.translate("ein Hund").text
 
 
@@ -190,6 +231,22 @@ def test_an_encoder_as_keras_users_build_it() -> None:
     np.testing.assert_allclose(shorter, model.predict(texts, verbose=0), atol=1e-5)
 
 
+def test_ngrams_stand_beside_an_embedding_and_are_left_out_whole() -> None:
+    layer = keras.NgramEmbedding(8, longest=3, rows=100, dropout=0.5)
+    read = np.random.default_rng(0).integers(4, 40, size=(2, 50))
+    assert not np.asarray(layer(read)).any()  # what was never met says nothing
+    layer.table.embeddings.assign(np.ones((200, 8), "float32"))
+    assert (np.asarray(layer(read)) == 2).all()
+    dropped = np.asarray(layer(read, training=True))
+    assert (dropped == dropped[..., :1]).all()
+    assert set(np.unique(dropped)) == {0.0, 2.0, 4.0}
+    again = keras.NgramEmbedding.from_config(layer.get_config())
+    assert again(keras_itself.Input((None,), dtype="int32")).shape == (None, None, 8)
+    assert again.table.embeddings.shape == (200, 8)
+    with pytest.raises(UserError, match="longest 1"):
+        keras.NgramEmbedding(8, longest=1)
+
+
 def test_attention_on_three_words_can_be_looked_at() -> None:
     layer = keras.MultiHeadAttention(num_heads=2, key_dim=8)
     words = np.random.default_rng(0).normal(size=(1, 3, 16)).astype("float32")
@@ -216,7 +273,7 @@ def test_in_bfloat16_the_numbers_are_near() -> None:
 
 
 @pytest.mark.parametrize(
-    ("fields", "named"), [({"pointer": True}, "pointer"), ({"ngrams": {}}, "ngrams")], ids=str
+    ("fields", "named"), [({"pointer": True}, "pointer"), ({"window": 3}, "window in a decoder")], ids=str
 )
 def test_what_there_is_no_layer_for_is_refused(fields: dict[str, Any], named: str) -> None:
     with pytest.raises(UserError, match=f"does not have {named}"):

@@ -25,6 +25,7 @@ from weft.keras.attention import MultiHeadAttention  # noqa: E402
 from weft.keras.generation import Translator  # noqa: E402
 from weft.keras.layers import Embedding, FeedForward, RMSNorm  # noqa: E402
 from weft.keras.models import Decoder, Encoder, Seq2Seq, make_model  # noqa: E402
+from weft.keras.ngram_embedding import NgramEmbedding  # noqa: E402
 from weft.keras.positions import (  # noqa: E402
     Alibi,
     LearnedPositions,
@@ -53,6 +54,7 @@ __all__ = [
     "InverseSquareRoot",
     "LearnedPositions",
     "MultiHeadAttention",
+    "NgramEmbedding",
     "PositionalEncoding",
     "Positions",
     "RMSNorm",

@@ -9,7 +9,7 @@ from keras import ops
 from weft.keras.layers import RMS_EPSILON, Layer, RMSNorm, arguments, linear, register
 from weft.keras.positions import Positions
 
-__all__ = ["Cache", "MultiHeadAttention", "joined"]
+__all__ = ["Cache", "Caches", "MultiHeadAttention", "joined"]
 
 HIDDEN = -6e4  # a score that leaves nothing, in float16 too
 
@@ -20,6 +20,27 @@ class Cache(NamedTuple):
     keys: Any
     values: Any
     length: Any
+
+
+class Caches(NamedTuple):
+    """Those of a decoder's layers, and the last P tokens that were read, (B, P), with which n-grams of the next ones may
+    begin; -1 stands where there are none."""
+
+    layers: list[Cache]
+    tokens: Any
+
+    def select(self, rows: Any) -> "Caches":
+        """What is kept of these rows, in this order."""
+        layers = [
+            Cache(ops.take(cache.keys, rows, axis=0), ops.take(cache.values, rows, axis=0), cache.length)
+            for cache in self.layers
+        ]
+        return Caches(layers, ops.take(self.tokens, rows, axis=0))
+
+    def after(self, ids: Any, layers: list[Cache]) -> "Caches":
+        """Those that have the new tokens (B, T) in them, which `layers` have already."""
+        every = ops.concatenate([self.tokens, ops.cast(ids, self.tokens.dtype)], axis=1)
+        return Caches(layers, every[:, ops.shape(ids)[1] :])
 
 
 @register

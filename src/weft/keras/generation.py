@@ -191,12 +191,7 @@ class Translator:
             tokens = extended((parents, chosen))
             totals = ops.where(ends, NEVER, summed)
             rows = ops.reshape(offsets + parents, (-1,))
-            caches = [
-                cache._replace(
-                    keys=ops.take(cache.keys, rows, axis=0), values=ops.take(cache.values, rows, axis=0)
-                )
-                for cache in caches
-            ]
+            caches = caches.select(rows)
             full = scores[:, -1] > NEVER
             if not early and beams > 1:
                 full = ops.logical_and(full, ops.max(totals, axis=1) / normaliser <= scores[:, -1])

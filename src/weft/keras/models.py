@@ -7,7 +7,7 @@ from keras import ops
 
 from weft.config import ModelConfig
 from weft.errors import UserError
-from weft.keras.attention import Cache
+from weft.keras.attention import Cache, Caches
 from weft.keras.layers import (
     ACTIVATIONS,
     Embedding,
@@ -20,11 +20,12 @@ from weft.keras.layers import (
     output_of,
     register,
 )
+from weft.keras.ngram_embedding import NgramEmbedding, ngrams_of
 from weft.keras.stack import decoder_of, encoder_of
 
 __all__ = ["Decoder", "Encoder", "Model", "Seq2Seq", "make_model"]
 
-TOKENS = (Embedding, keras.layers.Embedding)
+TOKENS = (Embedding, NgramEmbedding, keras.layers.Embedding)
 
 
 class Model(keras.Model):
@@ -50,11 +51,11 @@ class Model(keras.Model):
         """The layers that the model is made of, each once."""
         raise NotImplementedError
 
-    def new_caches(self, rows: Any, capacity: int) -> list[Cache]:
+    def new_caches(self, rows: Any, capacity: int) -> Caches:
         """Empty caches for `capacity` tokens of each of so many rows."""
         config = self.config
         shape = (rows, config.kv_heads or config.heads, capacity, config.head_width)
-        return [
+        layers = [
             Cache(
                 ops.zeros(shape, self.compute_dtype),
                 ops.zeros(shape, self.compute_dtype),
@@ -62,17 +63,32 @@ class Model(keras.Model):
             )
             for _ in range(config.decoder_layers)
         ]
+        past = 0 if config.ngrams is None else config.ngrams.longest - 1
+        return Caches(layers, ops.full((rows, past), -1, "int32"))
 
 
 def obstacles(config: ModelConfig) -> list[str]:
     """What of a model the layers here have not."""
-    found = [name for name in ("ngrams", "recurrence", "adaptive") if getattr(config, name) is not None]
+    found = [name for name in ("recurrence", "adaptive") if getattr(config, name) is not None]
     found += ["pointer"] * config.pointer
     if config.window is not None and config.decoder_layers:
         found.append("window in a decoder")
     if config.rotary_scaling is not None and config.rotary_scaling.kind != "linear":
         found.append(f"rotary_scaling.kind {config.rotary_scaling.kind}")
     return found
+
+
+def vectors(
+    ids: Any,
+    embedding: Embedding,
+    ngrams: NgramEmbedding | None,
+    *,
+    before: Any = None,
+    training: bool | None = None,
+) -> Any:
+    """The tokens' vectors (B, T, D), which what stands before them may be part of."""
+    x = embedding(ids)
+    return x if ngrams is None else x + ngrams(ids, before, training=training)
 
 
 @register
@@ -89,6 +105,8 @@ class Seq2Seq(Model):
         self.target_embedding = (
             self.source_embedding if config.tie == "three" else embedding_of(config, name="target_embedding")
         )
+        self.source_ngrams = ngrams_of(config, name="source_ngrams")
+        self.target_ngrams = ngrams_of(config, name="target_ngrams")
         self.encoder = encoder_of(config, name="encoder")
         self.decoder = decoder_of(config, cross=True, name="decoder")
         self.readout = output_of(config)
@@ -96,28 +114,27 @@ class Seq2Seq(Model):
     def call(self, inputs: dict[str, Any], training: bool | None = None) -> Any:
         source, target = inputs["source"], inputs["target"]
         keep = ops.not_equal(source, self.config.special.pad)
-        memory = self.encoder(self.source_embedding(source), mask=keep, training=training)
-        states = self.decoder(self.target_embedding(target), memory, memory_mask=keep, training=training)
-        return self.logits(states)
+        x = vectors(source, self.source_embedding, self.source_ngrams, training=training)
+        memory = self.encoder(x, mask=keep, training=training)
+        y = vectors(target, self.target_embedding, self.target_ngrams, training=training)
+        return self.logits(self.decoder(y, memory, memory_mask=keep, training=training))
 
     def parts(self) -> list[Any]:
         apart = [] if self.config.tie == "three" else [self.target_embedding]
-        return [self.source_embedding, *apart, self.encoder, self.decoder, self.readout]
+        ngrams = [each for each in (self.source_ngrams, self.target_ngrams) if each is not None]
+        return [self.source_embedding, *apart, *ngrams, self.encoder, self.decoder, self.readout]
 
     def encode(self, source: Any) -> tuple[list[tuple[Any, Any]], Any]:
         """Read the source: each block's keys and values of it, and which of its tokens are real."""
         keep = ops.not_equal(source, self.config.special.pad)
-        memory = self.encoder(self.source_embedding(source), mask=keep)
+        memory = self.encoder(vectors(source, self.source_embedding, self.source_ngrams), mask=keep)
         return [block.cross_attention.keys_and_values(memory) for block in self.decoder.blocks], keep
 
-    def step(
-        self, target: Any, kept: list[tuple[Any, Any]], keep: Any, caches: list[Cache]
-    ) -> tuple[Any, list[Cache]]:
+    def step(self, target: Any, kept: list[tuple[Any, Any]], keep: Any, caches: Caches) -> tuple[Any, Caches]:
         """Logits (B, V) after the new tokens (B, T), and the caches with these in them."""
-        states, caches = self.decoder(
-            self.target_embedding(target), memory_mask=keep, caches=caches, kept=kept
-        )
-        return self.logits(states[:, -1]), caches
+        x = vectors(target, self.target_embedding, self.target_ngrams, before=caches.tokens)
+        states, layers = self.decoder(x, memory_mask=keep, caches=caches.layers, kept=kept)
+        return self.logits(states[:, -1]), caches.after(target, layers)
 
     def logits(self, states: Any) -> Any:
         """Scores over the vocabulary."""
@@ -132,19 +149,23 @@ class Decoder(Model):
         super().__init__(config, **kwargs)
         config = self.config
         self.embedding = embedding_of(config, name="embedding")
+        self.ngrams = ngrams_of(config, name="ngrams")
         self.decoder = decoder_of(config, cross=False, name="decoder")
         self.readout = output_of(config)
 
     def call(self, ids: Any, training: bool | None = None) -> Any:
-        return self.logits(self.decoder(self.embedding(ids), training=training))
+        x = vectors(ids, self.embedding, self.ngrams, training=training)
+        return self.logits(self.decoder(x, training=training))
 
     def parts(self) -> list[Any]:
-        return [self.embedding, self.decoder, self.readout]
+        ngrams = [] if self.ngrams is None else [self.ngrams]
+        return [self.embedding, *ngrams, self.decoder, self.readout]
 
-    def step(self, ids: Any, caches: list[Cache]) -> tuple[Any, list[Cache]]:
+    def step(self, ids: Any, caches: Caches) -> tuple[Any, Caches]:
         """Logits (B, V) after the new tokens (B, T), and the caches with these in them."""
-        states, caches = self.decoder(self.embedding(ids), caches=caches)
-        return self.logits(states[:, -1]), caches
+        x = vectors(ids, self.embedding, self.ngrams, before=caches.tokens)
+        states, layers = self.decoder(x, caches=caches.layers)
+        return self.logits(states[:, -1]), caches.after(ids, layers)
 
     def logits(self, states: Any) -> Any:
         """Scores over the vocabulary."""

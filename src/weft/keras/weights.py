@@ -15,6 +15,7 @@ from weft.errors import UserError, suggest
 from weft.keras.attention import MultiHeadAttention
 from weft.keras.layers import Embedding, FeedForward, Output, RMSNorm
 from weft.keras.models import Decoder, Encoder, Labels, MaskedHead, Model, Seq2Seq, make_model
+from weft.keras.ngram_embedding import NgramEmbedding
 from weft.keras.positions import LearnedPositions, Positions, RelativeBuckets
 from weft.keras.stack import Block, Stack
 from weft.runs.folder import verify, write_folder
@@ -110,11 +111,14 @@ def _of_model(model: Model) -> Iterator[Named]:
     if isinstance(model, Seq2Seq):
         yield from _of(model.source_embedding, "source_embedding")
         yield from _of(model.target_embedding, "target_embedding")
+        for name in ("source_ngrams", "target_ngrams"):
+            yield from _of(getattr(model, name), name)
         yield from _of(model.encoder, "encoder")
         embedding = model.target_embedding
     else:
         assert isinstance(model, Decoder)
         yield from _of(model.embedding, "embedding")
+        yield from _of(model.ngrams, "ngrams")
         embedding = model.embedding
     yield from _of(model.decoder, "decoder")
     yield from _of_output(model.readout, "output", embedding)
@@ -146,12 +150,14 @@ def _of(layer: Any, prefix: str) -> Iterator[Named]:
     match layer:
         case Embedding():
             yield Named(f"{prefix}.tokens.weight", layer.tokens.embeddings, False)
+        case NgramEmbedding():
+            yield Named(f"{prefix}.table.weight", layer.table.embeddings, False)
         case RMSNorm():
             if layer.weight is not None:
                 yield Named(f"{prefix}.weight", layer.weight, False)
         case LearnedPositions() | RelativeBuckets():
             yield Named(f"{prefix}.table.weight", layer.table, False)
-        case Positions():
+        case Positions() | None:
             pass
         case MultiHeadAttention():
             for name in ("query", "key", "value", "query_norm", "key_norm"):
