@@ -197,6 +197,18 @@ class ModelConfig(Config):
             for number, (first, end) in enumerate(bounds)
         )
 
+    @property
+    def tables(self) -> tuple[Cluster, ...]:
+        """The clusters that have a table each; where all are of one width, a single table does for all."""
+        if (self.adaptive or Adaptive()).divide > 1:
+            return self.clusters
+        return (self.clusters[0]._replace(end=self.vocabulary),)
+
+    @property
+    def projected(self) -> bool:
+        """Whether vectors are widened at all; where widths are divided, even those that are as wide as the model are."""
+        return (self.adaptive or Adaptive()).divide > 1 or self.clusters[0].width != self.width
+
     @model_validator(mode="after")
     def _layers_suit(self) -> Self:
         for side in ("encoder", "decoder"):

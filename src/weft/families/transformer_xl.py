@@ -133,10 +133,7 @@ def _softmax_rules(model: ModelConfig, *, layout: Layout) -> list[Rule]:
 
 def _counts(model: ModelConfig) -> tuple[int, int]:
     """How many tables the vocabulary has, and how many projections its softmax."""
-    divided = model.adaptive is not None and model.adaptive.divide > 1
-    clusters = model.clusters
-    projected = divided or clusters[0].width != model.width
-    return len(clusters) if divided else 1, len(clusters) if projected else 0
+    return len(model.tables), len(model.clusters) if model.projected else 0
 
 
 def _alias(name: str, model: ModelConfig) -> str:

@@ -7,7 +7,7 @@ from jaxtyping import Float, Int
 from torch import Tensor, nn
 from torch.nn import functional
 
-from weft.config import Adaptive, Cluster, ModelConfig
+from weft.config import Adaptive, ModelConfig
 from weft.nn.loss import Loss, vocabulary_loss
 
 __all__ = ["AdaptiveEmbedding", "AdaptiveSoftmax"]
@@ -17,21 +17,8 @@ PROJECTION_DEVIATION = 0.01  # as the published code has it
 LOGITS = 2**24  # that exist at once
 
 
-def _tables(config: ModelConfig) -> tuple[Cluster, ...]:
-    """The clusters that have a table each; where all are of one width, a single table does for all."""
-    clusters = config.clusters
-    if (config.adaptive or Adaptive()).divide > 1:
-        return clusters
-    return (clusters[0]._replace(end=clusters[-1].end),)
-
-
 def _projection(config: ModelConfig, width: int) -> nn.Parameter:
     return nn.Parameter(torch.empty(config.width, width).normal_(std=PROJECTION_DEVIATION))
-
-
-def _projected(config: ModelConfig) -> bool:
-    """Whether vectors are widened at all; where widths are divided, even those that are as wide as the model are."""
-    return (config.adaptive or Adaptive()).divide > 1 or config.clusters[0].width != config.width
 
 
 class AdaptiveEmbedding(nn.Module):
@@ -40,13 +27,13 @@ class AdaptiveEmbedding(nn.Module):
 
     def __init__(self, config: ModelConfig) -> None:
         super().__init__()
-        tables = _tables(config)
+        tables = config.tables
         self.width = config.width
         self.scale = math.sqrt(config.width) if config.scale_embedding else 1.0
         self.firsts = [table.first for table in tables]
         self.tables = nn.ModuleList(nn.Embedding(table.end - table.first, table.width) for table in tables)
         self.projections = nn.ParameterList(
-            [_projection(config, table.width) for table in tables] if _projected(config) else []
+            [_projection(config, table.width) for table in tables] if config.projected else []
         )
 
     def forward(self, ids: Int[Tensor, "B T"]) -> Float[Tensor, "B T D"]:
@@ -76,7 +63,7 @@ class AdaptiveSoftmax(nn.Module):
         super().__init__()
         adaptive = config.adaptive or Adaptive()
         self.clusters = config.clusters
-        tables = _tables(config)
+        tables = config.tables
         if config.tie == "none":
             self.weights = nn.ParameterList(_drawn(table.end - table.first, table.width) for table in tables)
         else:
