@@ -9,7 +9,7 @@ from keras import ops
 from weft.keras.layers import RMS_EPSILON, Layer, RMSNorm, arguments, linear, register
 from weft.keras.positions import Positions
 
-__all__ = ["Cache", "Caches", "MultiHeadAttention", "joined"]
+__all__ = ["Cache", "Caches", "MultiHeadAttention", "attend", "joined", "merge", "split"]
 
 HIDDEN = -6e4  # a score that leaves nothing, in float16 too
 
@@ -117,7 +117,7 @@ class MultiHeadAttention(Layer):
         """
         begin = 0 if cache is None else cache.length
         keys, values = self.keys_and_values(query if value is None else value)
-        queries = _normed(self._split(self.query(query), self.num_heads), self.query_norm)
+        queries = _normed(split(self.query(query), self.num_heads), self.query_norm)
         if position is not None:
             queries, keys = position.rotate(queries, begin), position.rotate(keys, begin)
         if cache is not None:
@@ -139,12 +139,12 @@ class MultiHeadAttention(Layer):
 
     def keys_and_values(self, memory: Any) -> tuple[Any, Any]:
         """Of what is attended to: (B, G, S, K) each."""
-        keys = _normed(self._split(self.key(memory), self.groups), self.key_norm)
-        return keys, self._split(self.value(memory), self.groups)
+        keys = _normed(split(self.key(memory), self.groups), self.key_norm)
+        return keys, split(self.value(memory), self.groups)
 
     def attend_to(self, query: Any, memory: tuple[Any, Any], *, mask: Any = None) -> Any:
         """Attention to keys and values that were made before."""
-        queries = _normed(self._split(self.query(query), self.num_heads), self.query_norm)
+        queries = _normed(split(self.query(query), self.num_heads), self.query_norm)
         return self.attend(queries, *memory, mask=joined(mask, None))[0]
 
     def attend(
@@ -157,32 +157,51 @@ class MultiHeadAttention(Layer):
         bias: Any = None,
         training: bool | None = None,
     ) -> tuple[Any, Any]:
-        """softmax(q kᵀ / √K + bias) v, and its weights (section 3.2.1)."""
-        shared = self.num_heads // self.groups
-        if shared > 1:
-            keys, values = ops.repeat(keys, shared, axis=1), ops.repeat(values, shared, axis=1)
-        scores = ops.matmul(
-            queries / math.sqrt(self.key_dim), ops.transpose(keys, (0, 1, 3, 2))
-        )  # (B, H, T, S)
-        if bias is not None:
-            scores = scores + ops.cast(bias, scores.dtype)
-        if mask is not None:
-            scores = ops.where(mask, scores, ops.cast(HIDDEN, scores.dtype))
-        # Keras warns of a softmax over a single number, which attention to a single token is.
-        weights = ops.ones_like(scores) if scores.shape[-1] == 1 else ops.softmax(scores, axis=-1)
-        if mask is not None:
-            weights = ops.where(mask, weights, ops.cast(0.0, weights.dtype))
-        mixed = ops.matmul(self.dropout(weights, training=training), values)  # (B, H, T, K)
-        shape = ops.shape(queries)
-        heads = ops.reshape(
-            ops.transpose(mixed, (0, 2, 1, 3)), (shape[0], shape[2], self.num_heads * self.key_dim)
+        """What is found, (B, T, D), and the weights."""
+        mixed, weights = attend(
+            queries, keys, values, mask=mask, bias=bias, dropout=self.dropout, training=training
         )
-        return self.out(heads), weights
+        return self.out(merge(mixed)), weights
 
-    def _split(self, x: Any, heads: int) -> Any:
-        """(B, T, heads·K) to (B, heads, T, K)."""
-        shape = ops.shape(x)
-        return ops.transpose(ops.reshape(x, (shape[0], shape[1], heads, self.key_dim)), (0, 2, 1, 3))
+
+def attend(
+    queries: Any,
+    keys: Any,
+    values: Any,
+    *,
+    mask: Any,
+    bias: Any = None,
+    dropout: Any,
+    training: bool | None = None,
+) -> tuple[Any, Any]:
+    """softmax(q kᵀ / √K + bias) v, (B, H, T, K), and its weights (Vaswani et al. 2017, section 3.2.1)."""
+    shared = queries.shape[1] // keys.shape[1]
+    if shared > 1:
+        keys, values = ops.repeat(keys, shared, axis=1), ops.repeat(values, shared, axis=1)
+    scores = ops.matmul(
+        queries / math.sqrt(queries.shape[-1]), ops.transpose(keys, (0, 1, 3, 2))
+    )  # (B, H, T, S)
+    if bias is not None:
+        scores = scores + ops.cast(bias, scores.dtype)
+    if mask is not None:
+        scores = ops.where(mask, scores, ops.cast(HIDDEN, scores.dtype))
+    # Keras warns of a softmax over a single number, which attention to a single token is.
+    weights = ops.ones_like(scores) if scores.shape[-1] == 1 else ops.softmax(scores, axis=-1)
+    if mask is not None:
+        weights = ops.where(mask, weights, ops.cast(0.0, weights.dtype))
+    return ops.matmul(dropout(weights, training=training), values), weights
+
+
+def split(x: Any, heads: int) -> Any:
+    """(B, T, H·K) to (B, H, T, K)."""
+    shape = ops.shape(x)
+    return ops.transpose(ops.reshape(x, (shape[0], shape[1], heads, x.shape[-1] // heads)), (0, 2, 1, 3))
+
+
+def merge(x: Any) -> Any:
+    """(B, H, T, K) to (B, T, H·K)."""
+    shape = ops.shape(x)
+    return ops.reshape(ops.transpose(x, (0, 2, 1, 3)), (shape[0], shape[2], x.shape[1] * x.shape[3]))
 
 
 def _normed(x: Any, norm: Any) -> Any:

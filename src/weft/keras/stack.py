@@ -46,7 +46,37 @@ def block_settings(config: ModelConfig) -> dict[str, Any]:
     }
 
 
-class Block(Layer):
+class Residuals(Layer):
+    """Branches, each with its residual, and its norm before it or after."""
+
+    def __init__(
+        self,
+        settings: dict[str, Any],
+        *branches: str,
+        norm: str,
+        norm_first: bool,
+        norm_scale: bool,
+        norm_epsilon: float | None,
+        dropout: float,
+        **kwargs: Any,
+    ) -> None:
+        super().__init__(settings, **kwargs)
+        self.norm_first = norm_first
+        self.norms = {
+            name: make_norm(norm, scale=norm_scale, epsilon=norm_epsilon, name=f"{name}_norm")
+            for name in branches
+        }
+        self.dropout = keras.layers.Dropout(dropout)
+
+    def residual(self, x: Any, branch: Callable[[Any], Any], *, name: str, training: bool | None) -> Any:
+        """x + dropout(branch(norm(x))), or norm(x + dropout(branch(x))): nothing else knows which."""
+        norm = self.norms[name]
+        if self.norm_first:
+            return x + self.dropout(branch(norm(x)), training=training)
+        return norm(x + self.dropout(branch(x), training=training))
+
+
+class Block(Residuals):
     """Self-attention, cross-attention where there is a memory, and the feed-forward layer, each with its residual."""
 
     def __init__(
@@ -73,7 +103,16 @@ class Block(Layer):
         cross: bool = False,
         **kwargs: Any,
     ) -> None:
-        super().__init__(arguments(locals()), **kwargs)
+        super().__init__(
+            arguments(locals()),
+            *(("attention", "cross", "feed_forward") if cross else ("attention", "feed_forward")),
+            norm=norm,
+            norm_first=norm_first,
+            norm_scale=norm_scale,
+            norm_epsilon=norm_epsilon,
+            dropout=dropout,
+            **kwargs,
+        )
         attention: dict[str, Any] = {
             "num_kv_heads": num_kv_heads,
             "bias": bias,
@@ -84,18 +123,11 @@ class Block(Layer):
             "zero_output": zero_output,
             "initialisation": initialisation,
         }
-        self.norm_first = norm_first
         self.attention = MultiHeadAttention(num_heads, key_dim, name="attention", **attention)
         self.cross_attention: Any = (
             MultiHeadAttention(num_heads, key_dim, name="cross", **attention) if cross else None
         )
         self.feed_forward: Any = None
-        branches = ("attention", *(("cross",) if cross else ()), "feed_forward")
-        self.norms = {
-            name: make_norm(norm, scale=norm_scale, epsilon=norm_epsilon, name=f"{name}_norm")
-            for name in branches
-        }
-        self.dropout = keras.layers.Dropout(dropout)
 
     def build(self, input_shape: Any, *_: Any) -> None:
         settings = self.settings
@@ -116,13 +148,6 @@ class Block(Layer):
         self.feed_forward.build(input_shape)
         for norm in self.norms.values():
             norm.build(input_shape)
-
-    def residual(self, x: Any, branch: Callable[[Any], Any], *, name: str, training: bool | None) -> Any:
-        """x + dropout(branch(norm(x))), or norm(x + dropout(branch(x))): nothing else knows which."""
-        norm = self.norms[name]
-        if self.norm_first:
-            return x + self.dropout(branch(norm(x)), training=training)
-        return norm(x + self.dropout(branch(x), training=training))
 
 
 @register
