@@ -3,6 +3,8 @@
 import os
 import subprocess
 import sys
+from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -14,6 +16,7 @@ from weft.config import ModelConfig, NgramVectors
 from weft.models.decoder import Decoder
 from weft.models.encoder import Encoder
 from weft.models.seq2seq import Seq2Seq
+from weft.models.transformer_xl import TransformerXL
 from weft.nn.masks import Mask
 from weft.nn.ngram_embedding import NgramEmbedding
 
@@ -147,6 +150,65 @@ def test_encoders_and_their_heads(name: str, pooling: str) -> None:
     np.testing.assert_allclose(masked, ours, atol=2 * TOLERANCE, rtol=1e-4)
 
 
+RECURRENT: dict[str, Any] = {
+    "architecture": "transformer-xl",
+    "decoder_layers": 3,
+    "position": "none",
+    "recurrence": {"memory": 6},
+}
+NGRAMS = {"longest": 4, "rows": 97}
+CLUSTERS = {"cutoffs": (9, 20), "divide": 2}
+RECURRENTS: dict[str, dict[str, Any]] = {
+    "the paper's": {"norm_place": "after", "output_bias": True},
+    "norms before": {
+        "norm_place": "before",
+        "norm": "rms",
+        "norm_scale": False,
+        "bias": False,
+        "tie": "none",
+    },
+    "same length": {"recurrence": {"memory": 6, "same_length": True}},
+    "clamped, biases of each layer": {"recurrence": {"memory": 9, "clamp": 4, "shared_biases": False}},
+    "adaptive": {"adaptive": CLUSTERS, "output_bias": True, "norm_place": "after"},
+    "adaptive, nothing tied": {"adaptive": {**CLUSTERS, "tie_projections": False}, "tie": "none"},
+    "adaptive, of one width": {"adaptive": {"cutoffs": (9, 20)}, "scale_embedding": False},
+    "adaptive, narrow": {"adaptive": {"cutoffs": (9, 30), "width": 12, "tie_projections": False}},
+    "a single cluster": {"adaptive": {"divide": 2}, "gated": True, "activation": "silu"},
+    "n-grams": {"ngrams": NGRAMS, "head_size": 16},
+    "a pointer": {"recurrence": {"memory": 5, "pointer": 9}, "ngrams": NGRAMS},
+    "a short pointer": {"recurrence": {"memory": 6, "pointer": 2, "same_length": True}, "adaptive": CLUSTERS},
+}
+
+
+@pytest.mark.parametrize("name", RECURRENTS)
+@torch.inference_mode()
+def test_transformer_xl(name: str) -> None:
+    model = make(TransformerXL, RECURRENT, RECURRENTS[name])
+    other, memory, theirs = twin(model), None, None
+    for segment in torch.split(ids(3, 21), [4, 7, 1, 1, 8], dim=1):
+        before = theirs
+        states, memory = model(segment, memory)
+        inputs = segment.numpy() if theirs is None else {"ids": segment.numpy(), "memory": theirs}
+        scores, theirs = other(inputs)
+        if model.pointer is None:
+            same(scores, model.logits(states))
+        else:
+            written = model.output.token_losses(states.flatten(0, 1), segment.flatten()).view(segment.shape)
+            losses = model.pointer.token_losses(states, segment, written=-written, past=memory.past)
+            picked = np.take_along_axis(np.asarray(scores), segment.numpy()[..., None], axis=-1)[..., 0]
+            same(picked, -losses)
+            same(np.asarray(scores)[:, -1], model.logits(states[:, -1], memory.past))
+        for ours, each in zip(memory.layers, theirs.layers, strict=True):
+            same(each, ours)
+        kept = memory.past.tokens.numpy()
+        assert (np.asarray(theirs.tokens)[:, theirs.tokens.shape[1] - kept.shape[1] :] == kept).all()
+        same(theirs.keys, memory.past.keys)
+        if before is not None:
+            last, after = other.step(segment.numpy(), before)
+            same(last, torch.from_numpy(np.array(scores)[:, -1]))
+            same(after.layers[-1], memory.layers[-1])
+
+
 @pytest.mark.parametrize("longest", [2, 5])
 def test_ngrams_stand_in_the_same_rows(longest: int) -> None:
     ours = NgramEmbedding(NgramVectors(longest=longest, rows=1009), width=8)
@@ -160,8 +222,20 @@ def test_ngrams_stand_in_the_same_rows(longest: int) -> None:
         assert (np.asarray(theirs.find(rest.numpy(), nothing)) == ours.find(rest).numpy()).all()
 
 
-def test_every_variable_has_a_name_and_every_name_a_variable() -> None:
-    model = make(Seq2Seq, SEQ2SEQ, SHARED["learned"], DECODERS["n-grams"])
+def encoder_decoder() -> Any:
+    return make(Seq2Seq, SEQ2SEQ, SHARED["learned"], DECODERS["n-grams"])
+
+
+def recurrent(name: str) -> Any:
+    return make(TransformerXL, RECURRENT, RECURRENTS[name])
+
+
+EVERY: list[Callable[[], Any]] = [encoder_decoder, *(partial(recurrent, name) for name in RECURRENTS)]
+
+
+@pytest.mark.parametrize("made", EVERY)
+def test_every_variable_has_a_name_and_every_name_a_variable(made: Callable[[], Any]) -> None:
+    model = made()
     other = twin(model)
     named = variables(other)
     assert {each.name for each in named} == set(model.state_dict())

@@ -1,5 +1,6 @@
 """Keras trains as PyTorch does: the same losses from the same start, and folders that go both ways."""
 
+import json
 import os
 from collections.abc import Callable
 from functools import partial
@@ -16,6 +17,7 @@ from weft.errors import UserError
 from weft.generate.batches import generate
 from weft.generate.config import SearchConfig
 from weft.models.seq2seq import Seq2Seq
+from weft.models.transformer_xl import TransformerXL
 from weft.nn.loss import vocabulary_loss
 from weft.runs.folder import write_folder
 from weft.runs.tensors import MODEL, save_tensors
@@ -39,12 +41,23 @@ SHAPE: dict[str, Any] = {
 }
 
 
+RECURRENT: dict[str, Any] = {
+    "architecture": "transformer-xl",
+    "encoder_layers": 0,
+    "position": "none",
+    "recurrence": {"memory": 8, "pointer": 8},
+    "adaptive": {"cutoffs": (8, 14), "divide": 2},
+    "ngrams": {"longest": 3, "rows": 50},
+    "output_bias": True,
+}
+
+
 def make(**fields: Any) -> Seq2Seq:
     torch.manual_seed(0)
     return Seq2Seq(ModelConfig.model_validate(SHAPE | fields)).eval()
 
 
-def twin(model: Seq2Seq) -> Any:
+def twin(model: Seq2Seq | TransformerXL) -> Any:
     other = keras.make_model(model.config)
     fill(other, {name: tensor.numpy() for name, tensor in model.state_dict().items()})
     return other
@@ -88,6 +101,55 @@ def test_fifty_steps_of_adamw_give_the_same_losses(fields: dict[str, Any]) -> No
         theirs.append(float(other.train_on_batch(inputs, labels)))
     assert ours[-1] < ours[0] - 0.3
     np.testing.assert_allclose(theirs, ours, rtol=1e-4)
+
+
+@pytest.mark.parametrize("fields", [{}, {"recurrence": {"memory": 8}, "norm_place": "after"}], ids=str)
+def test_a_memory_from_segment_to_segment_gives_the_same_losses(fields: dict[str, Any]) -> None:
+    torch.manual_seed(0)
+    model = TransformerXL(ModelConfig.model_validate(SHAPE | RECURRENT | fields))
+    other = twin(model)
+    ours, descent = torch.optim.SGD(model.parameters(), 0.02), keras_itself.optimizers.SGD(0.02)
+    loss = keras.CrossEntropy(pad=-1)
+    memory, theirs, found = None, other.new_memory(4), []
+    text = np.random.default_rng(0).integers(0, 40, size=(4, 7))[:, np.arange(241) % 7]  # which can be copied
+    for begin in range(0, 240, 12):
+        read, labels = text[:, begin : begin + 12], text[:, begin + 1 : begin + 13]
+        hidden, memory = model(torch.from_numpy(read), memory)
+        summed = model.loss(hidden, torch.from_numpy(labels), memory.past)
+        mean = summed.total / summed.count
+        ours.zero_grad()
+        mean.backward()
+        ours.step()
+        with tensorflow.GradientTape() as tape:
+            logits, theirs = other({"ids": read, "memory": theirs}, training=True)
+            each = loss(labels, logits)
+        descent.apply(tape.gradient(each, other.trainable_variables), other.trainable_variables)
+        found.append((float(each), float(mean.detach())))
+    assert found[-1][1] < found[0][1] - 0.3
+    np.testing.assert_allclose(*zip(*found, strict=True), rtol=2e-4)
+
+
+def test_a_transformer_xl_is_made_anew_and_fits() -> None:
+    """As Keras does both: from what JSON makes of its configuration, and with labels for its logits alone."""
+    model = keras.make_model(ModelConfig.model_validate(SHAPE | RECURRENT | {"dropout": 0.1}))
+    text = np.tile(np.arange(4, 12), (16, 3))
+    model.compile(
+        keras_itself.optimizers.Adam(1e-2),
+        loss=keras.CrossEntropy(pad=0),
+        metrics=["sparse_categorical_accuracy"],
+    )
+    history = model.fit(text[:, :-1], text[:, 1:], epochs=8, verbose=0).history
+    assert history["loss"][-1] < 0.7 * history["loss"][0]
+    assert history["sparse_categorical_accuracy"][-1] > history["sparse_categorical_accuracy"][0]
+    again = keras.TransformerXL.from_config(json.loads(json.dumps(model.get_config())))
+    again.build()
+    again.set_weights(model.get_weights())
+    logits, memory = model.predict(text[:, :12], verbose=0)
+    same, other = again.predict({"ids": text[:, :12]}, verbose=0)
+    np.testing.assert_allclose(same, logits, atol=1e-6)
+    inputs = {"ids": text[:, 12:], "memory": memory}
+    expected, _ = again({"ids": text[:, 12:], "memory": other})
+    np.testing.assert_allclose(model.predict(inputs, verbose=0)[0], expected, atol=1e-5)
 
 
 @pytest.mark.parametrize("ngrams", [None, {"longest": 3, "rows": 500}], ids=str)
@@ -167,6 +229,7 @@ FOLDERS: dict[str, Callable[[int], FolderConfig]] = {
     "translator": translator,
     "translator with n-grams": partial(translator, ngrams={"rows": 50}),
     "language model": generator,
+    "Transformer-XL": partial(generator, **RECURRENT),
 }
 
 

@@ -24,7 +24,7 @@ if keras.backend.backend() not in BACKENDS:
 from weft.keras.attention import MultiHeadAttention  # noqa: E402
 from weft.keras.generation import Translator  # noqa: E402
 from weft.keras.layers import Embedding, FeedForward, RMSNorm  # noqa: E402
-from weft.keras.models import Decoder, Encoder, Seq2Seq, make_model  # noqa: E402
+from weft.keras.models import Decoder, Encoder, Seq2Seq  # noqa: E402
 from weft.keras.ngram_embedding import NgramEmbedding  # noqa: E402
 from weft.keras.positions import (  # noqa: E402
     Alibi,
@@ -41,7 +41,8 @@ from weft.keras.stack import (  # noqa: E402
     TransformerEncoderLayer,
 )
 from weft.keras.training import CrossEntropy, InverseSquareRoot, pair_batches  # noqa: E402
-from weft.keras.weights import load  # noqa: E402
+from weft.keras.transformer_xl import TransformerXL  # noqa: E402
+from weft.keras.weights import load, make_model  # noqa: E402
 from weft.keras.weights import save_model as save  # noqa: E402
 
 __all__ = [
@@ -65,6 +66,7 @@ __all__ = [
     "TransformerDecoderLayer",
     "TransformerEncoder",
     "TransformerEncoderLayer",
+    "TransformerXL",
     "Translator",
     "load",
     "make_model",

@@ -1,5 +1,6 @@
 """Norms, feed-forward layers and embeddings: what a block is made of beside attention."""
 
+import json
 import math
 from typing import Any
 
@@ -13,9 +14,11 @@ __all__ = [
     "Embedding",
     "FeedForward",
     "Layer",
+    "OfModel",
     "Output",
     "RMSNorm",
     "arguments",
+    "described",
     "embedding_of",
     "initial",
     "linear",
@@ -44,6 +47,13 @@ def linear(width: int, *, bias: bool, begin: str, **kwargs: Any) -> Any:
     return keras.layers.Dense(width, use_bias=bias, kernel_initializer=initial(begin), **kwargs)
 
 
+def described(config: ModelConfig | dict[str, Any]) -> ModelConfig:
+    """The configuration that is meant: one, or what JSON makes of it, lists for tuples."""
+    if isinstance(config, ModelConfig):
+        return config
+    return ModelConfig.model_validate_json(json.dumps(config))
+
+
 def arguments(scope: dict[str, Any]) -> dict[str, Any]:
     """What a constructor was called with, all but what is Keras's own, from its `locals()`."""
     return {name: value for name, value in scope.items() if name not in ("self", "kwargs", "__class__")}
@@ -62,6 +72,15 @@ class Layer(keras.layers.Layer):
 
     def compute_output_shape(self, input_shape: Any, *_: Any, **__: Any) -> Any:
         return input_shape
+
+
+class OfModel(Layer):
+    """A layer that is made anew from the configuration of the model it is a part of."""
+
+    def __init__(self, config: ModelConfig | dict[str, Any], **keras_own: Any) -> None:
+        read = described(config)
+        super().__init__({"config": read.model_dump(mode="json")}, **keras_own)
+        self.config = read
 
 
 @register

@@ -12,7 +12,9 @@ from weft.keras.layers import (
     ACTIVATIONS,
     Embedding,
     Layer,
+    OfModel,
     arguments,
+    described,
     embedding_of,
     initial,
     linear,
@@ -23,7 +25,7 @@ from weft.keras.layers import (
 from weft.keras.ngram_embedding import NgramEmbedding, ngrams_of
 from weft.keras.stack import decoder_of, encoder_of
 
-__all__ = ["Decoder", "Encoder", "Model", "Seq2Seq", "make_model"]
+__all__ = ["Decoder", "Encoder", "Labels", "MaskedHead", "Model", "Seq2Seq", "vectors"]
 
 TOKENS = (Embedding, NgramEmbedding, keras.layers.Embedding)
 
@@ -33,7 +35,7 @@ class Model(keras.Model):
 
     def __init__(self, config: ModelConfig | dict[str, Any], **kwargs: Any) -> None:
         super().__init__(**kwargs)
-        self.config = config if isinstance(config, ModelConfig) else ModelConfig.model_validate(config)
+        self.config = described(config)
         if problems := obstacles(self.config):
             raise UserError(f"weft.keras does not have {', '.join(problems)}")
 
@@ -69,8 +71,7 @@ class Model(keras.Model):
 
 def obstacles(config: ModelConfig) -> list[str]:
     """What of a model the layers here have not."""
-    found = [name for name in ("recurrence", "adaptive") if getattr(config, name) is not None]
-    found += ["pointer"] * config.pointer
+    found = ["pointer"] * config.pointer
     if config.window is not None and config.decoder_layers:
         found.append("window in a decoder")
     if config.rotary_scaling is not None and config.rotary_scaling.kind != "linear":
@@ -80,7 +81,7 @@ def obstacles(config: ModelConfig) -> list[str]:
 
 def vectors(
     ids: Any,
-    embedding: Embedding,
+    embedding: Any,
     ngrams: NgramEmbedding | None,
     *,
     before: Any = None,
@@ -236,7 +237,7 @@ class Encoder(Model):
     def _head(self, name: str) -> Any:
         config = self.config
         if name == "masked":
-            return MaskedHead(config.model_dump(mode="json"), name="masked")
+            return MaskedHead(config, name="masked")
         if name == "pooler":
             begin = config.initialisation
             return linear(config.width, bias=config.bias, begin=begin, activation="tanh", name="pooler")
@@ -266,12 +267,12 @@ class Labels(Layer):
 
 
 @register
-class MaskedHead(Layer):
+class MaskedHead(OfModel):
     """norm(f(dense(x))), before the vocabulary (Devlin et al. 2019, section 3.1)."""
 
-    def __init__(self, config: dict[str, Any], **kwargs: Any) -> None:
-        super().__init__({"config": config}, **kwargs)
-        read = ModelConfig.model_validate(config)
+    def __init__(self, config: ModelConfig | dict[str, Any], **kwargs: Any) -> None:
+        super().__init__(config, **kwargs)
+        read = self.config
         self.activation = ACTIVATIONS[read.activation]
         self.dense = linear(read.width, bias=read.bias, begin=read.initialisation, name="dense")
         self.norm = make_norm(read.norm, scale=read.norm_scale, epsilon=read.norm_epsilon, name="norm")
@@ -283,13 +284,3 @@ class MaskedHead(Layer):
 
     def call(self, states: Any) -> Any:
         return self.norm(self.activation(self.dense(states)))
-
-
-def make_model(config: ModelConfig, **heads: Any) -> Model:
-    """The model of a configuration, built: all its weights are there."""
-    kinds: dict[str, Any] = {"seq2seq": Seq2Seq, "decoder": Decoder, "encoder": Encoder}
-    if config.architecture not in kinds:
-        raise UserError(f"weft.keras does not have the architecture {config.architecture}")
-    model: Model = kinds[config.architecture](config, **heads)
-    model.build()
-    return model

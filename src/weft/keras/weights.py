@@ -1,4 +1,4 @@
-"""Folders of weft's in Keras: each variable under the name that PyTorch's model has for it."""
+"""Folders of weft's in Keras, and the models in them: each variable under the name that PyTorch's model has for it."""
 
 import json
 from collections.abc import Iterator
@@ -9,19 +9,23 @@ import numpy as np
 from numpy.typing import NDArray
 from safetensors.numpy import save
 
-from weft.config import ReaderConfig
+from weft.config import ModelConfig, ReaderConfig
 from weft.description import read_description
 from weft.errors import UserError, suggest
+from weft.keras.adaptive import AdaptiveEmbedding
 from weft.keras.attention import MultiHeadAttention
 from weft.keras.layers import Embedding, FeedForward, Output, RMSNorm
-from weft.keras.models import Decoder, Encoder, Labels, MaskedHead, Model, Seq2Seq, make_model
+from weft.keras.models import Decoder, Encoder, Labels, MaskedHead, Model, Seq2Seq
 from weft.keras.ngram_embedding import NgramEmbedding
+from weft.keras.pointer import PastPointer
 from weft.keras.positions import LearnedPositions, Positions, RelativeBuckets
-from weft.keras.stack import Block, Stack
+from weft.keras.relative_attention import RelativeAttention
+from weft.keras.stack import Residuals, Stack
+from weft.keras.transformer_xl import TransformerXL
 from weft.runs.folder import verify, write_folder
 from weft.runs.tensor_files import ALIASES, MODEL, read_arrays
 
-__all__ = ["load", "save_model", "variables"]
+__all__ = ["load", "make_model", "save_model", "variables"]
 
 CONFIG = "config.json"
 
@@ -32,6 +36,19 @@ class Named(NamedTuple):
     name: str
     variable: Any
     turned: bool
+
+
+def make_model(config: ModelConfig, **heads: Any) -> Model:
+    """The model of a configuration, built: all its weights are there."""
+    kinds: dict[str, Any] = {
+        "seq2seq": Seq2Seq,
+        "decoder": Decoder,
+        "encoder": Encoder,
+        "transformer-xl": TransformerXL,
+    }
+    model: Model = kinds[config.architecture](config, **heads)
+    model.build()
+    return model
 
 
 def variables(model: Model) -> list[Named]:
@@ -108,6 +125,9 @@ def _of_model(model: Model) -> Iterator[Named]:
         for name, head in model.heads.items():
             yield from _of_head(model, name, head)
         return
+    if isinstance(model, TransformerXL):
+        yield from _of_recurrent(model)
+        return
     if isinstance(model, Seq2Seq):
         yield from _of(model.source_embedding, "source_embedding")
         yield from _of(model.target_embedding, "target_embedding")
@@ -122,6 +142,26 @@ def _of_model(model: Model) -> Iterator[Named]:
         embedding = model.embedding
     yield from _of(model.decoder, "decoder")
     yield from _of_output(model.readout, "output", embedding)
+
+
+def _of_recurrent(model: TransformerXL) -> Iterator[Named]:
+    yield from _of(model.embedding, "embedding")
+    yield from _of(model.ngrams, "ngrams")
+    yield from _of(model.pointer, "pointer")
+    for number, (block, biases) in enumerate(zip(model.blocks, model.biases, strict=True)):
+        yield from _of(block, f"blocks.{number}")
+        yield Named(f"blocks.{number}.attention.content_bias", biases.content, False)
+        yield Named(f"blocks.{number}.attention.distance_bias", biases.distance, False)
+    readout = model.readout
+    parts = {
+        "weights": readout.tables_beside(model.embedding),
+        "gates": readout.gates,
+        "biases": readout.biases,
+        "gate_biases": readout.gate_biases,
+        "projections": readout.projections_beside(model.embedding),
+    }
+    for name, each in parts.items():
+        yield from (Named(f"output.{name}.{number}", variable, False) for number, variable in enumerate(each))
 
 
 def _of_head(model: Encoder, name: str, head: Any) -> Iterator[Named]:
@@ -150,6 +190,11 @@ def _of(layer: Any, prefix: str) -> Iterator[Named]:
     match layer:
         case Embedding():
             yield Named(f"{prefix}.tokens.weight", layer.tokens.embeddings, False)
+        case AdaptiveEmbedding():
+            for number, table in enumerate(layer.tables):
+                yield Named(f"{prefix}.tables.{number}.weight", table.embeddings, False)
+            for number, projection in enumerate(layer.projections):
+                yield Named(f"{prefix}.projections.{number}", projection, False)
         case NgramEmbedding():
             yield Named(f"{prefix}.table.weight", layer.table.embeddings, False)
         case RMSNorm():
@@ -164,13 +209,20 @@ def _of(layer: Any, prefix: str) -> Iterator[Named]:
                 if (part := getattr(layer, name)) is not None:
                     yield from _of(part, f"{prefix}.{name}")
             yield from _of(layer.out, f"{prefix}.output")
+        case RelativeAttention():
+            for name in ("query", "key", "value", "distance"):
+                yield from _of(getattr(layer, name), f"{prefix}.{name}")
+            yield from _of(layer.out, f"{prefix}.output")
+        case PastPointer():
+            for name in ("query", "key", "gate"):
+                yield from _of(getattr(layer, name), f"{prefix}.{name}")
         case FeedForward():
             for name in ("up", "gate", "down"):
                 if (part := getattr(layer, name)) is not None:
                     yield from _of(part, f"{prefix}.{name}")
-        case Block():
+        case Residuals():
             yield from _of(layer.attention, f"{prefix}.attention")
-            if layer.cross_attention is not None:
+            if "cross" in layer.norms:
                 yield from _of(layer.cross_attention, f"{prefix}.cross")
             yield from _of(layer.feed_forward, f"{prefix}.feed_forward")
             for name, norm in layer.norms.items():
