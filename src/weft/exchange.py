@@ -20,6 +20,7 @@ from weft.interchange.ctranslate2_import import (
     import_ctranslate2,
     is_ctranslate2,
 )
+from weft.interchange.onnx_engine import is_onnx
 from weft.interchange.onnx_export import export_onnx
 from weft.models.ngrams import NGRAMS
 from weft.runs.folder import verify, write_folder
@@ -39,6 +40,10 @@ def import_model(folder: str | Path, *, out: str | Path) -> None:
         if (Path(folder) / MANIFEST).is_file():
             verify(Path(folder))
         imported = import_ctranslate2(Path(folder))
+    elif is_onnx(Path(folder)):
+        raise UserError(
+            f"{folder}: a model for ONNX Runtime, which does not come back: take the one that it was exported from"
+        )
     elif (Path(folder) / MANIFEST).is_file():
         raise UserError(f"{folder}: a folder of weft's already: use it as it is")
     else:

@@ -56,6 +56,7 @@ def inspect(
     text
         The text to read, quoted: to translate, to summarize, to classify, to find names or an answer in, or to read on from.
     """
+    from weft.description import read_config
     from weft.loading import load
 
     refuse_existing(out, overwrite=overwrite)
@@ -69,6 +70,7 @@ def inspect(
         "question": question,
     }
     asked = {name: value for name, value in given.items() if value is not None}
+    read_config(run)  # a model that runs elsewhere cannot be looked into
     model = load(run, device=device, precision="float32")
     task = model.config.task
     refuse_unfit(asked, task=task, run=run)

@@ -68,7 +68,7 @@ def _parts(index: Path) -> list[str]:
     return parts
 
 
-def open_tensors(file: Path, *, framework: str = "pt") -> Any:
+def open_tensors(file: Path, *, framework: str = "np") -> Any:
     """A safetensors file, opened; a UserError where it is none."""
     try:
         return safe_open(file, framework=framework)
@@ -112,7 +112,7 @@ def read_arrays(path: Path) -> dict[str, NDArray[Any]]:
     """All tensors of a model's folder, or of one file, as arrays of numpy, each by all its names."""
     found: dict[str, NDArray[Any]] = {}
     for file in tensor_files(path):
-        with open_tensors(file, framework="np") as opened:
+        with open_tensors(file) as opened:
             own = {name: opened.get_tensor(name) for name in opened.keys()}  # noqa: SIM118
             aliases = read_aliases(opened, own, file)
         found |= own | {alias: own[name] for alias, name in aliases.items()}

@@ -56,7 +56,7 @@ def read_tensors(path: Path) -> dict[str, Tensor]:
     """All tensors of a model's folder, whole or in parts, or of one file, in memory of their own."""
     tensors: dict[str, Tensor] = {}
     for file in tensor_files(path):
-        with open_tensors(file) as opened:
+        with open_tensors(file, framework="pt") as opened:
             # A copy: a tensor in the mapped file is aligned to 8 bytes, and some kernels round by alignment.
             own = {name: opened.get_tensor(name).clone() for name in opened.keys()}  # noqa: SIM118
             aliases = {alias: own[name] for alias, name in read_aliases(opened, own.keys(), file).items()}
