@@ -332,6 +332,22 @@ def test_commands_take_the_folder(tmp_path: Path, capfd: pytest.CaptureFixture[s
         assert error.count("\n") == 1, error
 
 
+def test_what_eight_bits_cost_is_said(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    run, data = save(tmp_path / "run", "translate"), tmp_path / "pairs.tsv"
+    data.write_text("de\ten\n" + "".join(f"{text}\t{text}\n" for text in TEXTS))
+    command = ["export", str(run), "--to", "onnx", "--quantization", "int8", "--data", str(data), "--json"]
+    assert main([*command, "--out", str(tmp_path / "there")]) == 0
+    told = json.loads(capfd.readouterr().out)
+    expected = weft.load(tmp_path / "there").evaluate(data)
+    assert told["after"] == {name: getattr(expected, name) for name in ("bleu", "chrf", "exact")}
+    assert told["before"] == {
+        name: getattr(weft.load(run, precision="float32").evaluate(data), name) for name in told["after"]
+    }
+    assert main(["export", str(run), "--data", str(data), "--out", str(tmp_path / "never")]) == 2
+    assert "measure a run itself" in capfd.readouterr().err
+    assert not (tmp_path / "never").exists()
+
+
 def test_a_damaged_file_is_told(tmp_path: Path) -> None:
     run, there = save(tmp_path / "run", "embed"), tmp_path / "there"
     export_model(run, to="onnx", out=there)

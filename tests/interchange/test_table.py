@@ -20,17 +20,19 @@ from weft.config import (
 from weft.errors import UserError
 from weft.families import export_folder
 from weft.interchange.ctranslate2_export import export_ctranslate2
+from weft.interchange.onnx_export import export_onnx
 from weft.recipes import preset
 from weft.saved import make_model
 
 pytest.importorskip("ctranslate2")
+pytest.importorskip("onnx")
 pytest.importorskip("tensorflow")
 os.environ.setdefault("KERAS_BACKEND", "tensorflow")
 keras = pytest.importorskip("weft.keras")
 
 PAGE = Path(__file__).resolve().parents[2] / "docs" / "interchange.md"
 SMALL: dict[str, Any] = {"vocabulary": 40, "width": 32, "heads": 2, "feed_forward": 64}
-FORMS = ("Hugging Face", "Keras", "CTranslate2")
+FORMS = ("Hugging Face", "Keras", "CTranslate2", "ONNX")
 
 
 def small(name: str, architecture: str, task: str, **fields: Any) -> ModelConfig:
@@ -105,6 +107,8 @@ def sends(folder: FolderConfig, form: str, aside: Path) -> bool:
             export_folder(aside, config=folder, weights=weights, tokenizer={})
         elif form == "Keras":
             keras.make_model(folder.model)
+        elif form == "ONNX":
+            export_onnx(folder, weights)
         else:
             export_ctranslate2(folder, weights, pieces=["<pad>", "<s>", "</s>", "<unk>"])
     except UserError:

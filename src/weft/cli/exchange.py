@@ -1,13 +1,14 @@
 """`weft import` and `weft export`: models from and to the layouts of others."""
 
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 from cyclopts import App, Parameter
 
 from weft.cli.options import Json
-from weft.cli.output import print_facts, print_json
+from weft.cli.output import label, print_facts, print_json, print_table
 from weft.cli.problems import warn
+from weft.errors import UserError
 
 __all__ = ["export_app", "import_app"]
 
@@ -49,6 +50,7 @@ def export(
     ] = "huggingface",
     out: Annotated[Path, Parameter(help="The folder to write: a new one, or an empty one.")],
     quantization: str | None = None,
+    data: Annotated[list[str] | None, Parameter(consume_multiple=True)] = None,
     as_json: Json = False,
 ) -> None:
     """Turn a weft model into a folder that Hugging Face transformers, CTranslate2 or ONNX Runtime loads.
@@ -60,13 +62,42 @@ def export(
     quantization
         What to hold weights in: for ONNX float32 or int8; for CTranslate2 these, int8_float32, int8_float16, int8_bfloat16,
         int16, float16 or bfloat16. By default float32.
+    data
+        Test data, as `weft evaluate` takes it: what is written is measured on it beside the model itself in float32.
     """
     from weft.api import export_model
+    from weft.loading import load
 
+    if data and to == "huggingface":
+        raise UserError(
+            "--data: weft runs what it writes for ONNX Runtime and CTranslate2: measure a run itself"
+        )
     left = export_model(run, to=to, out=out, quantization=quantization)
-    tell({"folder": str(out)}, as_json=as_json)
+    if not data:
+        tell({"folder": str(out)}, as_json=as_json)
+    else:
+        before, after = (
+            scores_of(model.evaluate(data)) for model in (load(run, precision="float32"), load(out))
+        )
+        if as_json:
+            print_json({"folder": str(out), "before": before, "after": after})
+        else:
+            print_facts({"folder": str(out)})
+            rows = [{"score": label(name), "before": before[name], "after": after[name]} for name in before]
+            print_table(rows)
     for line in left:
         warn(f"weft: warning: {line}")
+
+
+def scores_of(evaluation: Any) -> dict[str, float]:
+    """The figures of an evaluation that say how good a model is."""
+    found = evaluation._asdict()
+    every = {**found, **found.get("figures", {})}
+    return {
+        name: value
+        for name, value in every.items()
+        if isinstance(value, float) and not name.endswith("_per_second")
+    }
 
 
 def tell(facts: dict[str, object], *, as_json: bool) -> None:
