@@ -13,6 +13,7 @@ from benchmarks import (
     corpus_decoding,
     decoding,
     masked_throughput,
+    onnx_reading,
     reading,
     reading_quality,
     time_to_loss,
@@ -28,6 +29,7 @@ SHORT = {
     "decoding": decoding.run,
     "masked_throughput": masked_throughput.run,
     "reading": reading.run,
+    "onnx_reading": onnx_reading.run,
     "writing": writing.run,
 }
 WITH_RUN = {"corpus_decoding": corpus_decoding.run, "context": context.run}

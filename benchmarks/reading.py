@@ -16,7 +16,7 @@ from benchmarks.multi30k import END, START
 from benchmarks.report import Options, Row
 from benchmarks.weft_encoder import WORDS, make_embedder, spell
 
-__all__ = ["run"]
+__all__ = ["LONGEST", "SENTENCES", "SHAPE", "SHORTEST", "make_texts", "run", "sentences_a_second"]
 
 SHAPE = Shape(30_522, width=768, feed_forward=3072, heads=12, encoder_layers=12)
 SENTENCES, SHORTEST, LONGEST = 64, 4, 60
@@ -31,7 +31,7 @@ def run(options: Options) -> list[Row]:
     """A row a peer: sentences a second, the median over rounds."""
     with on_cores(1):
         sides, left_out = _sides()
-        rates = _sentences_a_second({name: read for name, (read, _) in sides.items()})
+        rates = sentences_a_second({name: read for name, (read, _) in sides.items()})
     return [
         Row(
             benchmark="reading",
@@ -49,11 +49,16 @@ def run(options: Options) -> list[Row]:
     ]
 
 
-def _sides() -> tuple[dict[str, tuple[Read, str]], str]:
-    """Each side's best way of reading the sentences, with its name; and what is left out, and why."""
+def make_texts() -> list[list[int]]:
+    """Sentences of random tokens."""
     random = np.random.default_rng(0)
     lengths = random.integers(SHORTEST, LONGEST + 1, SENTENCES)
-    texts = [[START, *random.integers(WORDS, SHAPE.vocabulary, size - 2).tolist(), END] for size in lengths]
+    return [[START, *random.integers(WORDS, SHAPE.vocabulary, size - 2).tolist(), END] for size in lengths]
+
+
+def _sides() -> tuple[dict[str, tuple[Read, str]], str]:
+    """Each side's best way of reading the sentences, with its name; and what is left out, and why."""
+    texts = make_texts()
     embedder = make_embedder(SHAPE)
     sides: dict[str, tuple[Read, str]] = {
         "weft": (
@@ -72,7 +77,8 @@ def _sides() -> tuple[dict[str, tuple[Read, str]], str]:
     return sides | {"ONNX Runtime": onnx_encoder.fastest_reading(model, texts)}, ""
 
 
-def _sentences_a_second(sides: Mapping[str, Read]) -> dict[str, float]:
+def sentences_a_second(sides: Mapping[str, Read]) -> dict[str, float]:
+    """How fast each side reads, in turn: the median over rounds."""
     rates: dict[str, list[float]] = {name: [] for name in sides}
     for read in sides.values():
         read()

@@ -15,8 +15,6 @@ __all__ = ["Head", "Network", "Seq2SeqNetwork", "Tokens", "by_length"]
 Tokens = Sequence[int] | NDArray[Any]
 Head = HeadName | Literal["states"]
 
-READ_TOKENS = 1024  # that are read together without learning: products with more rows are no faster
-
 
 class Network(Protocol):
     """An encoder with its heads, on PyTorch or elsewhere."""
@@ -59,13 +57,13 @@ class Seq2SeqNetwork(Protocol):
         """What each target token has seen of the source, by layer and head: (L, H, T, S)."""
 
 
-def by_length(lengths: Sequence[int]) -> Iterator[NDArray[np.int64]]:
+def by_length(lengths: Sequence[int], *, tokens: int) -> Iterator[NDArray[np.int64]]:
     """The numbers of all texts, the longest first, in parts of up to so many tokens."""
     order = np.argsort(-np.asarray(lengths), kind="stable")
     ends = np.cumsum(np.asarray(lengths)[order])
     begin = 0
     while begin < len(order):
         read = ends[begin - 1] if begin else 0
-        end = max(begin + 1, int(np.searchsorted(ends, read + READ_TOKENS, side="right")))
+        end = max(begin + 1, int(np.searchsorted(ends, read + tokens, side="right")))
         yield order[begin:end]
         begin = end

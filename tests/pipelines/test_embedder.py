@@ -87,7 +87,7 @@ def test_many_texts_of_one_length_are_read_in_several_batches(monkeypatch: pytes
     whole = it.embed(every)
     shapes: list[tuple[int, ...]] = []
     it.network.model.register_forward_pre_hook(lambda model, given: shapes.append(tuple(given[0].shape)))
-    monkeypatch.setattr("weft.network.READ_TOKENS", 100)
+    monkeypatch.setattr("weft.tasks.reading.READ_TOKENS", 100)
     np.testing.assert_allclose(it.embed(every), whole, atol=1e-6, rtol=0)
     assert len(shapes) > 10
     assert max(rows * length for rows, length in shapes) <= 100

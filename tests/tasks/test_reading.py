@@ -6,10 +6,11 @@ import numpy as np
 import pytest
 import torch
 
+from weft import network
 from weft.config import ModelConfig
 from weft.models.encoder import Encoder
 from weft.nn.masks import Mask
-from weft.tasks import network
+from weft.tasks import reading
 from weft.tasks.reading import read_alone
 
 SHAPE: dict[str, Any] = {
@@ -40,7 +41,7 @@ def texts(lengths: list[int]) -> tuple[list[list[int]], list[list[int]]]:
 @pytest.mark.parametrize("tokens", [16, 100, 1024])
 @torch.inference_mode()
 def test_each_text_gets_what_it_gets_alone(kind: str, tokens: int, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(network, "READ_TOKENS", tokens)
+    monkeypatch.setattr(reading, "READ_TOKENS", tokens)
     torch.manual_seed(0)
     model = Encoder(ModelConfig(**SHAPE, **KINDS[kind])).eval()
     lengths = [9, 3, 70, 9, 21, 1, 9, 2, 70, 33]
@@ -62,7 +63,6 @@ def test_each_text_gets_what_it_gets_alone(kind: str, tokens: int, monkeypatch: 
 
 
 def test_a_text_longer_than_a_pass_is_read_by_itself(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(network, "READ_TOKENS", 20)
-    chunks = [chunk.tolist() for chunk in network.by_length([5, 60, 10, 10, 20])]
+    chunks = [chunk.tolist() for chunk in network.by_length([5, 60, 10, 10, 20], tokens=20)]
     assert chunks == [[1], [4], [2, 3], [0]]
-    assert list(network.by_length([])) == []
+    assert list(network.by_length([], tokens=20)) == []

@@ -21,6 +21,8 @@ from weft.network import Head, Tokens, by_length
 
 __all__ = ["OnnxReader", "OnnxSeq2Seq", "is_onnx", "open_session", "precision_of"]
 
+READ_TOKENS = 256  # that are read together: with more, texts are filled up more
+
 _PROVIDERS = {"cpu": "CPUExecutionProvider", "cuda": "CUDAExecutionProvider"}
 
 
@@ -78,7 +80,7 @@ class OnnxReader(_Elsewhere):
         places: Sequence[Sequence[int]] | None = None,
     ) -> Iterator[tuple[NDArray[np.int64], NDArray[np.float32]]]:
         """See `Network.ask`; texts that are read together are padded to the longest."""
-        for chunk in by_length([len(each) for each in ids]):
+        for chunk in by_length([len(each) for each in ids], tokens=READ_TOKENS):
             given = {"ids": collate([ids[row] for row in chunk], pad_id=self.config.special.pad)}
             if "segments" in self.inputs:
                 read = collate([segments[row] for row in chunk], pad_id=0)

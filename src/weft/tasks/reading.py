@@ -39,6 +39,7 @@ __all__ = [
 ]
 
 Example = TypeVar("Example")
+READ_TOKENS = 1024  # that are read together without learning: products with more rows are no faster
 FEWEST = 16  # tokens that are read together: a product of fewer rows may round otherwise than one of more
 
 ANSWERS = (
@@ -206,7 +207,7 @@ def read_alone(
     What a text gets does not depend on the others. Texts of several lengths go through the layers' products as one row of
     tokens, without padding; in attention alone each length is by itself.
     """
-    for chunk in by_length([len(each) for each in ids]):
+    for chunk in by_length([len(each) for each in ids], tokens=READ_TOKENS):
         size = sum(len(ids[number]) for number in chunk)
         filled = [*chunk, *[chunk[-1]] * -(-max(0, FEWEST - size) // max(1, len(ids[chunk[-1]])))]
         lengths = [len(ids[number]) for number in filled]
