@@ -6,6 +6,7 @@ from typing import Any
 
 from weft.config import FolderConfig
 from weft.description import read_config, read_description
+from weft.errors import UserError
 from weft.interchange.ctranslate2_import import DESCRIPTION, describe_ctranslate2, is_ctranslate2
 from weft.interchange.onnx_engine import is_onnx
 from weft.pipelines.onnx import load_onnx
@@ -27,7 +28,11 @@ def load(
     folder = Path(path)
     if is_onnx(folder):
         return load_onnx(folder, task=task, device=device or "cpu", precision=precision)
-    return import_module("weft.api").load_on_torch(folder, task=task, device=device, precision=precision)
+    try:
+        api = import_module("weft.api")
+    except ModuleNotFoundError as error:
+        raise UserError(f"{folder}: needs PyTorch, which is not installed: pip install torch") from error
+    return api.load_on_torch(folder, task=task, device=device, precision=precision)
 
 
 def describe(folder: Path) -> FolderConfig:

@@ -235,7 +235,7 @@ import importlib.abc, json, sys
 class Without(importlib.abc.MetaPathFinder):
     def find_spec(self, name, path=None, target=None):
         if name.split(".")[0] in ("torch", "onnx", "tensorflow"):
-            raise ImportError(f"{{name}} is not installed here")
+            raise ModuleNotFoundError(f"{{name}} is not here", name=name)
 sys.meta_path.insert(0, Without())
 import weft
 model = weft.load({folder!r})
@@ -283,6 +283,21 @@ def test_without_pytorch_the_answers_are_the_same(task: str, tmp_path: Path) -> 
         "table": str(table),
     }
     assert json.loads(ran.stdout) == json.loads(json.dumps(eval(f"[{ASKED[task]}]", told)))  # noqa: S307
+
+
+def test_what_needs_pytorch_says_so(tmp_path: Path) -> None:
+    run = save(tmp_path / "run", "embed")
+    first = PROGRAM[: PROGRAM.index("import weft\n")].replace("{{", "{").replace("}}", "}")
+    for command in (
+        ["embed", str(run), "the dog"],
+        ["info", str(run)],
+        ["export", str(run), "--out", "never"],
+    ):
+        program = f"{first}from weft.cli import main\nsys.exit(main({command!r}))"
+        ran = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=False)
+        assert ran.returncode == 2, ran.stderr
+        assert "needs PyTorch, which is not installed: pip install torch" in ran.stderr
+        assert ran.stderr.count("\n") == 1
 
 
 def test_a_text_is_written_as_it_comes_and_what_pytorch_alone_does_is_refused(tmp_path: Path) -> None:

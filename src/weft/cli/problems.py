@@ -57,6 +57,8 @@ def is_the_users(error: Exception) -> bool:
     """Whether an error that is not weft's own is the user's to mend."""
     if isinstance(error, OSError):
         return error.errno in ENVIRONMENT
+    if isinstance(error, ModuleNotFoundError):
+        return error.name == "torch"
     return _is_of_settings(error)
 
 
@@ -84,6 +86,8 @@ def describe(error: Exception, arguments: Sequence[str]) -> str:
         case OSError():
             reason = error.strerror or str(error)
             return f"{error.filename}: {reason}" if error.filename is not None else reason
+        case ModuleNotFoundError():
+            return f"needs PyTorch, which is not installed: pip install {error.name}"
     # What is left is pydantic's, raised by a call whose settings came from options alone.
     return "; ".join(_setting(detail) for detail in error.errors())  # type: ignore[attr-defined]
 
