@@ -289,7 +289,7 @@ def test_what_needs_pytorch_says_so(tmp_path: Path) -> None:
     run = save(tmp_path / "run", "embed")
     first = PROGRAM[: PROGRAM.index("import weft\n")].replace("{{", "{").replace("}}", "}")
     for command in (
-        ["embed", str(run), "the dog"],
+        ["embed", str(run), "the dog", "the cat"],
         ["info", str(run)],
         ["export", str(run), "--out", "never"],
     ):

@@ -224,7 +224,7 @@ def joined(mask: Any, other: Any) -> Any:
 
 
 def _extend(cache: Cache, keys: Any, values: Any) -> Cache:
-    at = (0, 0, cache.length, 0)
+    at = [ops.cast(place, "int32") for place in (0, 0, cache.length, 0)]  # of one type, as JAX asks for
     return Cache(
         ops.slice_update(cache.keys, at, keys),
         ops.slice_update(cache.values, at, values),
