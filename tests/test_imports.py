@@ -29,7 +29,7 @@ corpus → cli
 text, data → tasks
 nn, models → inspect → pipelines
 api → serve → cli
-config, text, families, runs → keras
+config, text, families, runs → keras → exchange
 """
 
 # Importing any of these loads no torch, so that the command line answers at once.

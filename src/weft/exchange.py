@@ -1,6 +1,7 @@
 """Models of other layouts come in, and models of weft's go out."""
 
 from functools import partial
+from importlib import import_module
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
@@ -11,6 +12,7 @@ from weft.config import ClassifierConfig
 from weft.description import CONFIG, tokenizer_class
 from weft.errors import UserError, suggest
 from weft.families import export_folder, import_folder
+from weft.families.huggingface import write_files
 from weft.families.reader_tokenizer import READER_FILES
 from weft.families.tokenizer_files import SENTENCEPIECE_FILES
 from weft.interchange.ctranslate2_export import export_ctranslate2
@@ -20,6 +22,7 @@ from weft.interchange.ctranslate2_import import (
     import_ctranslate2,
     is_ctranslate2,
 )
+from weft.interchange.extras import need
 from weft.interchange.onnx_engine import is_onnx
 from weft.interchange.onnx_export import export_onnx
 from weft.models.ngrams import NGRAMS
@@ -30,7 +33,7 @@ from weft.saved import Saved, load_saved
 
 __all__ = ["LAYOUTS", "export_model", "import_model", "load_any"]
 
-LAYOUTS = ("huggingface", "ctranslate2", "onnx")
+LAYOUTS = ("huggingface", "ctranslate2", "onnx", "savedmodel")
 """What weft exports to."""
 
 
@@ -74,8 +77,8 @@ def import_model(folder: str | Path, *, out: str | Path) -> None:
 def export_model(
     run: str | Path, *, out: str | Path, to: str = "huggingface", quantization: str | None = None
 ) -> tuple[str, ...]:
-    """Turn a weft model into a folder of another layout, "huggingface", "ctranslate2" or "onnx"; a model that it cannot
-    express is refused. The last two have a `quantization` of the weights.
+    """Turn a weft model into a folder of another layout: "huggingface", "ctranslate2", "onnx" or TensorFlow's "savedmodel"; a
+    model that it cannot express is refused. CTranslate2 and ONNX have a `quantization` of the weights.
 
     Says what stayed behind: a classifier's network goes without the linear model beside it.
     """
@@ -84,9 +87,9 @@ def export_model(
         raise UserError(
             f'weft exports to no layout "{to}"{suggest(to, LAYOUTS)} (known: {", ".join(LAYOUTS)})'
         )
-    if quantization is not None and to == "huggingface":
+    if quantization is not None and to not in ("ctranslate2", "onnx"):
         raise UserError(
-            f"quantization {quantization}: Hugging Face's layout has none: ask for it --to ctranslate2 or onnx"
+            f"quantization {quantization}: the layout {to} has none: ask for it --to ctranslate2 or onnx"
         )
     saved = load_saved(folder)
     names = ("tokenizer*.json", "*.spm", "vocab.json")  # as runs and imports keep them
@@ -104,6 +107,10 @@ def export_model(
             saved.config, weights, pieces=saved.tokenizer.pieces, quantization=precision
         )
         write_folder(Path(out), kind="ctranslate2", files=files | described | tokenizer)
+    elif to == "savedmodel":
+        need("tensorflow", extra="tensorflow")
+        export = import_module("weft.keras.savedmodel").export_savedmodel
+        write_files(Path(out), export(saved.config, weights, tokenizer=saved.tokenizer, files=tokenizer))
     else:
         export_folder(Path(out), config=saved.config, weights=weights, tokenizer=tokenizer)
     if isinstance(saved.config, ClassifierConfig) and saved.config.vote:

@@ -168,6 +168,36 @@ def test_search_finds_the_same_tokens(beams: int, ngrams: dict[str, Any] | None)
         assert [each.score for each in found] == pytest.approx([each[0].score for each in expected], rel=1e-4)
 
 
+@pytest.mark.parametrize(
+    "rules",
+    [
+        {"banned": True},
+        {"banned": True, "renormalise": True},
+        {"no_repeat_ngram": 1},
+        {"min_length": 10},
+        {"force_end": True},
+        {"no_repeat_ngram": 3, "min_length": 5, "force_end": True, "renormalise": True},
+    ],
+    ids=str,
+)
+def test_search_obeys_the_same_rules(rules: dict[str, Any]) -> None:
+    model = make(position="rotary", norm="rms")
+    for parameter in model.parameters():
+        parameter.data += torch.randn_like(parameter) * 0.3
+    sources, _ = pairs(20)
+    translator = keras.Translator(twin(model))
+    for beams in (1, 3):
+        search: dict[str, Any] = {"beams": beams, "max_length": 12}
+        free = translator.generate(sources, **search)
+        first, second, third = max((each.tokens for each in free), key=len)[:3]
+        told = rules | ({"banned": ((first,), (second, third))} if "banned" in rules else {})
+        expected = generate(model, sources, SearchConfig(**search, **told))
+        found = translator.generate(sources, **search, **told)
+        assert [each.tokens for each in found] == [each[0].tokens for each in expected]
+        assert [each.score for each in found] == pytest.approx([each[0].score for each in expected], rel=1e-4)
+        assert found != free
+
+
 def test_samples_follow_the_distribution() -> None:
     model = make()
     translator = keras.Translator(twin(model))
@@ -272,6 +302,7 @@ def test_fit_goes_on_with_a_folder(run: Path, tmp_path: Path) -> None:
 
 def test_an_encoder_as_keras_users_build_it() -> None:
     """Of layers, compiled and fitted; made anew by its configuration."""
+    keras_itself.utils.set_random_seed(0)
     ids = keras_itself.Input((None,), dtype="int32")
     x = keras.Embedding(50, 32, mask_zero=True)(ids)
     x = keras.TransformerEncoder(
@@ -392,6 +423,7 @@ def test_what_the_search_cannot_take_is_named() -> None:
         ([[5], [-1]], {}, "source 2 has a token beyond"),
         ([[5]], {"max_length": 17}, "max_length 17"),
         ([[5]], {"beams": 0}, "beams 0"),
+        ([[5]], {"ban": ((5,),)}, "ban: no rule of a search"),
     ):
         with pytest.raises(UserError, match=message):
             translator.generate(sources, **options)

@@ -46,14 +46,18 @@ def export(
     /,
     *,
     to: Annotated[
-        Literal["huggingface", "ctranslate2", "onnx"], Parameter(help="The layout to write.")
+        Literal["huggingface", "ctranslate2", "onnx", "savedmodel"],
+        Parameter(help="The layout to write."),
     ] = "huggingface",
     out: Annotated[Path, Parameter(help="The folder to write: a new one, or an empty one.")],
     quantization: str | None = None,
     data: Annotated[list[str] | None, Parameter(consume_multiple=True)] = None,
     as_json: Json = False,
 ) -> None:
-    """Turn a weft model into a folder that Hugging Face transformers, CTranslate2 or ONNX Runtime loads.
+    """Turn a weft model into a folder that Hugging Face transformers, CTranslate2, ONNX Runtime or TensorFlow loads.
+
+    A SavedModel of TensorFlow's runs where weft is not installed. Token ids go in, and ids or scores come out: text becomes
+    ids by the tokenizer's files, which lie beside it with a page that says how.
 
     Parameters
     ----------

@@ -224,9 +224,14 @@ def joined(mask: Any, other: Any) -> Any:
 
 
 def _extend(cache: Cache, keys: Any, values: Any) -> Cache:
-    at = [ops.cast(place, "int32") for place in (0, 0, cache.length, 0)]  # of one type, as JAX asks for
-    return Cache(
-        ops.slice_update(cache.keys, at, keys),
-        ops.slice_update(cache.values, at, values),
-        cache.length + ops.shape(keys)[2],
-    )
+    """The cache with these behind what it holds; made of operations that all of TensorFlow's programs have, where
+    `slice_update` is one of XLA's."""
+    count = ops.shape(keys)[2]
+    places = ops.arange(ops.shape(cache.keys)[2]) - cache.length
+    added = ops.logical_and(places >= 0, places < count)[:, None]
+    at = ops.clip(places, 0, count - 1)
+
+    def joined_by(held: Any, new: Any) -> Any:
+        return ops.where(added, new if new.shape[2] == 1 else ops.take(new, at, axis=2), held)
+
+    return Cache(joined_by(cache.keys, keys), joined_by(cache.values, values), cache.length + count)

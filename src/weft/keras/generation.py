@@ -7,12 +7,23 @@ import keras
 import numpy as np
 from keras import ops
 
-from weft.errors import UserError
+from weft.config import SpecialTokens
+from weft.errors import UserError, suggest
 from weft.keras.models import Seq2Seq
 
-__all__ = ["Found", "Translator"]
+__all__ = ["Found", "Rules", "Translator", "draw"]
 
 NEVER = -np.inf
+
+
+class Rules(NamedTuple):
+    """What an output may and must hold, by the names of `weft.generate.SearchConfig`; words are sequences of tokens."""
+
+    banned: tuple[tuple[int, ...], ...] = ()
+    no_repeat_ngram: int = 0
+    min_length: int = 0
+    force_end: bool = False
+    renormalise: bool = False
 
 
 class Found(NamedTuple):
@@ -27,7 +38,7 @@ class Translator:
 
     def __init__(self, model: Seq2Seq) -> None:
         self.model = model
-        self._run = _compiled(self._search)
+        self._run = _compiled(self.search)
         self._draw = _compiled(self._sample)
 
     def generate(
@@ -38,12 +49,15 @@ class Translator:
         max_length: int | None = None,
         length_penalty: float = 1.0,
         early_stopping: bool = False,
+        **rules: Any,
     ) -> list[Found]:
         """The best output for each source, as PyTorch's side finds it with the same settings.
 
         Without `max_length` an output has at most twice as many tokens as its source and 50 more, or as many as the model
-        takes.
+        takes. `rules` are `banned` words, `no_repeat_ngram`, `min_length`, `force_end` and `renormalise`.
         """
+        if unknown := sorted(rules.keys() - set(Rules._fields)):
+            raise UserError(f"{unknown[0]}: no rule of a search{suggest(unknown[0], Rules._fields)}")
         if beams < 1:
             raise UserError(f"beams {beams}: a search has at least one")
         if not sources:
@@ -59,6 +73,7 @@ class Translator:
                 limit=max(limits),
                 penalty=length_penalty,
                 early=early_stopping,
+                rules=Rules(**rules),
             )
         )
         end = self.model.config.special.end
@@ -90,7 +105,12 @@ class Translator:
         tokens, scores = (
             np.asarray(each)
             for each in self._draw(
-                self._padded(sources), uniforms, limit=limit, temperature=temperature, k=top_k, p=top_p
+                self._padded(sources),
+                uniforms,
+                limit=limit,
+                temperature=temperature,
+                k=top_k or None,
+                p=top_p if top_p < 1 else None,
             )
         )
         end, found = self.model.config.special.end, list[Found]()
@@ -123,10 +143,11 @@ class Translator:
             rows[number, : len(source)] = source
         return rows
 
-    def _search(
-        self, source: Any, limits: Any, *, beams: int, limit: int, penalty: float, early: bool
+    def search(
+        self, source: Any, limits: Any, *, beams: int, limit: Any, penalty: float, early: bool, rules: Rules
     ) -> tuple[Any, Any, Any]:
-        """Finished outputs (M, N, L + 1) with their scores and lengths (M, N), the best first, as in `weft.generate`."""
+        """Finished outputs (M, N, L + 1) with their scores and lengths (M, N), the best first, as in `weft.generate`; each
+        has up to as many tokens as `limits` (M,) say, the most of which is `limit`."""
         special, vocabulary = self.model.config.special, self.model.config.vocabulary
         kept, keep = self.model.encode(source)
         sentences = ops.shape(source)[0]
@@ -158,7 +179,15 @@ class Translator:
         ) -> Any:
             last = ops.reshape(ops.take(tokens, step, axis=2), (-1, 1))
             logits, caches = self.model.step(last, kept, keep, caches)
-            logs = ops.reshape(ops.log_softmax(ops.cast(logits, "float32")), (sentences, beams, vocabulary))
+            logs = _ruled(
+                ops.log_softmax(ops.cast(logits, "float32")),
+                ops.reshape(tokens, (-1, limit + 1)),
+                step,
+                rules=rules if beams > 1 else rules._replace(renormalise=True),
+                limits=ops.repeat(limits, beams),
+                special=special,
+            )
+            logs = ops.reshape(logs, (sentences, beams, vocabulary))
             flat = ops.reshape(totals[..., None] + logs, (sentences, beams * vocabulary))
             summed, best = ops.top_k(flat, 2 * beams)
             parents, chosen = best // vocabulary, best % vocabulary
@@ -202,7 +231,7 @@ class Translator:
         return found[3], found[4], found[5]
 
     def _sample(
-        self, source: Any, uniforms: Any, *, limit: int, temperature: float, k: int, p: float
+        self, source: Any, uniforms: Any, *, limit: int, temperature: float, k: int | None, p: float | None
     ) -> tuple[Any, Any]:
         """Tokens (M, L + 1) and their summed log-probabilities (M,); `uniforms` (M, L) are the numbers they are drawn by."""
         special = self.model.config.special
@@ -225,11 +254,8 @@ class Translator:
         def advance(step: Any, tokens: Any, totals: Any, over: Any, caches: Any) -> Any:
             logits, caches = self.model.step(ops.take(tokens, step, axis=1)[:, None], kept, keep, caches)
             logits = ops.cast(logits, "float32")
-            left = _truncated(logits / temperature, k=k, p=p)
-            reached = ops.cumsum(ops.softmax(left), axis=-1)
-            wanted = ops.take(uniforms, step, axis=1)[:, None] * reached[:, -1:]
-            drawn = ops.sum(ops.cast(reached <= wanted, "int32"), axis=-1)
-            chosen = ops.where(over, special.end, ops.minimum(drawn, left.shape[-1] - 1))
+            drawn = draw(logits, ops.take(uniforms, step, axis=1), temperature=temperature, k=k, p=p)
+            chosen = ops.where(over, special.end, drawn)
             logs = ops.take_along_axis(ops.log_softmax(logits), chosen[:, None], axis=1)[:, 0]
             totals = totals + ops.where(over, 0.0, logs)
             tokens = ops.where(ops.equal(places, step + 1), chosen[:, None], tokens)
@@ -239,13 +265,64 @@ class Translator:
         return found[1], found[2]
 
 
-def _truncated(logits: Any, *, k: int, p: float) -> Any:
-    """Without the tokens beyond the `k` likeliest (0: all), and beyond those that together have the probability `p`
-    (Holtzman et al. 2020, section 3.1)."""
-    if k:
-        lowest = ops.top_k(logits, min(k, logits.shape[-1]))[0][:, -1:]
+def _ruled(logs: Any, tokens: Any, step: Any, *, rules: Rules, limits: Any, special: SpecialTokens) -> Any:
+    """Log-probabilities (R, V) of what may follow `tokens` (R, L + 1), of which those up to place `step` are there; `limits`
+    (R,) say how many a row may have."""
+    if rules == Rules() or rules == Rules(renormalise=True):
+        return logs
+    rows, size = ops.shape(tokens)[0], logs.shape[-1]
+    never = ops.zeros((rows, size), "bool")
+    names = ops.arange(size)[None]
+    if n := rules.no_repeat_ngram:
+        never = ops.logical_or(never, _repeated(tokens, step, n, size=size))
+    for word in rules.banned:
+        begun = ops.ones((rows,), "bool")
+        for back, token in enumerate(reversed(word[:-1])):
+            place = ops.maximum(step - back, 0)
+            begun = ops.logical_and(begun, ops.equal(ops.take(tokens, place, axis=1), token))
+        begun = ops.logical_and(begun, step + 2 >= len(word))
+        never = ops.logical_or(never, ops.logical_and(begun[:, None], ops.equal(names, word[-1])))
+    if rules.min_length > 1:
+        early = ops.logical_and(step + 1 < rules.min_length, ops.equal(names, special.end))
+        never = ops.logical_or(never, early)
+    logs = ops.where(never, NEVER, logs)
+    if rules.force_end:
+        last = ops.equal(limits, step + 1)[:, None]
+        logs = ops.where(last, ops.where(ops.equal(names, special.end), 0.0, NEVER), logs)
+    if rules.renormalise:
+        left = ops.logsumexp(logs, axis=-1, keepdims=True)
+        logs = logs - ops.where(left > NEVER, left, 0.0)
+    return logs
+
+
+def _repeated(tokens: Any, step: Any, n: int, *, size: int) -> Any:
+    """The tokens (R, V) that would end `n` tokens in a row a second time."""
+    count = ops.maximum(ops.shape(tokens)[1] - n + 1, 0)
+    begins = ops.arange(count)
+    same = ops.broadcast_to(begins + n - 1 <= step, (ops.shape(tokens)[0], count))
+    for ahead in range(n - 1):
+        latest = ops.take(tokens, ops.maximum(step - n + 2 + ahead, 0), axis=1)
+        same = ops.logical_and(same, ops.equal(tokens[:, ahead : ahead + count], latest[:, None]))
+    rows = ops.broadcast_to(ops.arange(ops.shape(tokens)[0])[:, None], ops.shape(same))
+    places = ops.stack([ops.reshape(rows, (-1,)), ops.reshape(tokens[:, n - 1 :], (-1,))], axis=1)
+    counted = ops.scatter(places, ops.cast(ops.reshape(same, (-1,)), "int32"), (ops.shape(tokens)[0], size))
+    return counted > 0
+
+
+def draw(logits: Any, uniforms: Any, *, temperature: Any, k: Any, p: Any) -> Any:
+    """A token (B,) for each row of logits (B, V), by the row's own number in [0, 1): of the `k` likeliest tokens (None: all)
+    that together have the probability `p` (Holtzman et al. 2020, section 3.1; None: all)."""
+    left = _truncated(logits / temperature, k=k, p=p)
+    reached = ops.cumsum(ops.softmax(left), axis=-1)
+    drawn = ops.sum(ops.cast(reached <= uniforms[:, None] * reached[:, -1:], "int32"), axis=-1)
+    return ops.minimum(drawn, left.shape[-1] - 1)
+
+
+def _truncated(logits: Any, *, k: Any, p: Any) -> Any:
+    if k is not None:
+        lowest = ops.top_k(logits, ops.minimum(k, logits.shape[-1]))[0][:, -1:]
         logits = ops.where(logits < lowest, NEVER, logits)
-    if p < 1:
+    if p is not None:
         ranked = ops.flip(ops.sort(ops.softmax(logits), axis=-1), axis=-1)
         before = ops.cumsum(ranked, axis=-1) - ranked
         lowest = ops.min(ops.where(before < p, ranked, np.inf), axis=-1, keepdims=True)

@@ -220,13 +220,16 @@ class Encoder(Model):
         segments = [] if self.segments is None else [self.segments]
         return [self.embedding, *segments, self.encoder, *self.heads.values()]
 
-    def pooled(self, states: Any, ids: Any) -> Any:
-        """One vector for each row, (B, D), through the pooler where there is one."""
+    def pool(self, states: Any, ids: Any) -> Any:
+        """One vector for each row, (B, D): the first token's state, or the mean of all real ones'."""
         if self.pooling == "first":
-            vector = states[:, 0]
-        else:
-            real = ops.cast(ops.not_equal(ids, self.config.special.pad), states.dtype)[..., None]
-            vector = ops.sum(states * real, axis=1) / ops.maximum(ops.sum(real, axis=1), 1)
+            return states[:, 0]
+        real = ops.cast(ops.not_equal(ids, self.config.special.pad), states.dtype)[..., None]
+        return ops.sum(states * real, axis=1) / ops.maximum(ops.sum(real, axis=1), 1)
+
+    def pooled(self, states: Any, ids: Any) -> Any:
+        """The same, through the pooler where there is one."""
+        vector = self.pool(states, ids)
         return self.heads["pooler"](vector) if "pooler" in self.heads else vector
 
     def masked_logits(self, states: Any) -> Any:

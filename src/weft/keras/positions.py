@@ -1,4 +1,7 @@
-"""Position schemes, beside those of `weft.nn.positions`: each enters by one of three hooks."""
+"""Position schemes, beside those of `weft.nn.positions`: each enters by one of three hooks.
+
+Tables are tensors from the beginning: as arrays they would be a constant in a compiled function wherever it reads them.
+"""
 
 import math
 from typing import Any
@@ -52,10 +55,10 @@ class PositionalEncoding(Positions):
     def __init__(self, width: int, max_length: int = 1024, *, halves: bool = False, **kwargs: Any) -> None:
         super().__init__({"width": width, "max_length": max_length, "halves": halves}, **kwargs)
         kind = "sinusoidal_halves" if halves else "sinusoidal"
-        self.table = position_table(kind, width=width, length=max_length)
+        self.table = ops.convert_to_tensor(position_table(kind, width=width, length=max_length))
 
     def call(self, x: Any, begin: Any = 0) -> Any:
-        return x + ops.cast(_rows(ops.convert_to_tensor(self.table), begin, ops.shape(x)[1]), x.dtype)
+        return x + ops.cast(_rows(self.table, begin, ops.shape(x)[1]), x.dtype)
 
 
 @register
@@ -98,14 +101,13 @@ class Rotary(Positions):
         rates = base ** (-np.arange(0, key_dim, 2) / key_dim) / stretched
         angles = np.tile(np.arange(max_length)[:, None] * rates, (1, 2))  # (max_length, K)
         signs = np.repeat([-1.0, 1.0], key_dim // 2)
-        self.cosines = np.cos(angles).astype(np.float32)
-        self.sines = (np.sin(angles) * signs).astype(np.float32)
+        self.cosines = ops.convert_to_tensor(np.cos(angles).astype(np.float32))
+        self.sines = ops.convert_to_tensor((np.sin(angles) * signs).astype(np.float32))
 
     def rotate(self, x: Any, begin: Any = 0) -> Any:
         length, half = ops.shape(x)[2], x.shape[-1] // 2
         cosines, sines = (
-            ops.cast(_rows(ops.convert_to_tensor(each), begin, length), x.dtype)
-            for each in (self.cosines, self.sines)
+            ops.cast(_rows(each, begin, length), x.dtype) for each in (self.cosines, self.sines)
         )
         return x * cosines + ops.roll(x, half, axis=-1) * sines
 

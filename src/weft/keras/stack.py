@@ -345,7 +345,7 @@ class TransformerDecoder(Stack):
         the caches come beside the states."""
         at = 0 if caches is None else caches[0].length
         length = ops.shape(x)[1]
-        size = length if caches is None else caches[0].keys.shape[2]
+        size = length if caches is None else ops.shape(caches[0].keys)[2]
         bias = self.position.bias(at + ops.arange(length), ops.arange(size))
         x = self.begin(x, at, training)
         after = []

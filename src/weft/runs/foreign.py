@@ -55,6 +55,8 @@ def _explain_folder(path: Path) -> str:
     vocabularies = {name for name in names if "vocabulary." in name}
     if "model.bin" in names and vocabularies:
         return f"{path}: a model for CTranslate2, which weft translate, evaluate, info and import take"
+    if "saved_model.pb" in names:
+        return f"{path}: a SavedModel, which TensorFlow runs: give the folder that it was exported from"
     if _is_hugging_face(path):
         advice = f"import it first: weft import {path} --out RUN"
         if "pytorch_model.bin" in names and not any(name.endswith(".safetensors") for name in names):
