@@ -71,22 +71,27 @@ class MultiHeadAttention(Layer):
         super().__init__(arguments(locals()), **kwargs)
         self.num_heads, self.key_dim = num_heads, key_dim
         self.groups = num_kv_heads or num_heads
-        biased = bias if query_key_value_bias is None else query_key_value_bias
-        self.query = linear(num_heads * key_dim, bias=biased, begin=initialisation, name="query")
-        self.key = linear(self.groups * key_dim, bias=biased, begin=initialisation, name="key")
-        self.value = linear(self.groups * key_dim, bias=biased, begin=initialisation, name="value")
+        made: dict[str, Any] = {
+            "bias": bias if query_key_value_bias is None else query_key_value_bias,
+            "begin": initialisation,
+            "dtype": self.dtype_policy,
+        }
+        self.query = linear(num_heads * key_dim, **made, name="query")
+        self.key = linear(self.groups * key_dim, **made, name="key")
+        self.value = linear(self.groups * key_dim, **made, name="value")
         self.query_norm = self.key_norm = None
         if query_key_norm:
             epsilon = norm_epsilon or RMS_EPSILON
-            self.query_norm = RMSNorm(epsilon=epsilon, name="query_norm")
-            self.key_norm = RMSNorm(epsilon=epsilon, name="key_norm")
-        self.dropout = keras.layers.Dropout(dropout)
+            self.query_norm = RMSNorm(epsilon=epsilon, name="query_norm", dtype=self.dtype_policy)
+            self.key_norm = RMSNorm(epsilon=epsilon, name="key_norm", dtype=self.dtype_policy)
+        self.dropout = keras.layers.Dropout(dropout, dtype=self.dtype_policy)
         self.out: Any = None  # `output` means something else to Keras
 
     def build(self, query_shape: Any, value_shape: Any = None) -> None:
         width = self.settings["width"] or query_shape[-1]
         begin = "zeros" if self.settings["zero_output"] else self.settings["initialisation"]
-        self.out = linear(width, bias=self.settings["bias"], begin=begin, name="output")
+        bias, dtype = self.settings["bias"], self.dtype_policy
+        self.out = linear(width, bias=bias, begin=begin, name="output", dtype=dtype)
         self.query.build(query_shape)
         for layer in (self.key, self.value):
             layer.build(value_shape or query_shape)

@@ -60,7 +60,7 @@ def arguments(scope: dict[str, Any]) -> dict[str, Any]:
 
 
 class Layer(keras.layers.Layer):
-    """A layer that is made anew from the arguments it was made of, its `settings`."""
+    """A layer that is made anew from the arguments it was made of, its `settings`; the layers in it are of its own dtype."""
 
     def __init__(self, settings: dict[str, Any], **keras_own: Any) -> None:
         super().__init__(**keras_own)
@@ -144,10 +144,11 @@ class FeedForward(Layer):
     ) -> None:
         super().__init__(arguments(locals()), **kwargs)
         self.activation = ACTIVATIONS[activation]
-        self.up = linear(feed_forward, bias=bias, begin=initialisation, name="up")
-        self.gate = linear(feed_forward, bias=bias, begin=initialisation, name="gate") if gated else None
-        self.down = linear(width, bias=bias, begin="zeros" if zero_output else initialisation, name="down")
-        self.dropout = keras.layers.Dropout(dropout)
+        made: dict[str, Any] = {"bias": bias, "dtype": self.dtype_policy}
+        self.up = linear(feed_forward, begin=initialisation, name="up", **made)
+        self.gate = linear(feed_forward, begin=initialisation, name="gate", **made) if gated else None
+        self.down = linear(width, begin="zeros" if zero_output else initialisation, name="down", **made)
+        self.dropout = keras.layers.Dropout(dropout, dtype=self.dtype_policy)
 
     def build(self, input_shape: Any) -> None:
         for layer in (self.up, self.gate):
@@ -184,7 +185,9 @@ class Embedding(Layer):
         super().__init__(arguments(locals()), **kwargs)
         deviation = NORMAL_DEVIATION if initialisation == "normal" else width**-0.5
         begin = keras.initializers.RandomNormal(stddev=deviation)
-        self.tokens = keras.layers.Embedding(vocabulary, width, embeddings_initializer=begin, name="tokens")
+        self.tokens = keras.layers.Embedding(
+            vocabulary, width, embeddings_initializer=begin, name="tokens", dtype=self.dtype_policy
+        )
         self.scale = math.sqrt(width) if scaled else 1.0
         self.mask_zero = mask_zero
 
@@ -209,7 +212,10 @@ class Output(Layer):
         self, vocabulary: int, *, tied: bool, bias: bool, initialisation: str = "xavier", **kwargs: Any
     ) -> None:
         super().__init__(arguments(locals()), **kwargs)
-        self.matrix = None if tied else linear(vocabulary, bias=bias, begin=initialisation, name="matrix")
+        self.matrix: Any = None
+        if not tied:
+            begin, dtype = initialisation, self.dtype_policy
+            self.matrix = linear(vocabulary, bias=bias, begin=begin, name="matrix", dtype=dtype)
         self.bias: Any = None
 
     def build(self, input_shape: Any) -> None:
@@ -231,10 +237,16 @@ class Output(Layer):
         return scores if self.bias is None else scores + ops.cast(self.bias, scores.dtype)
 
 
-def output_of(config: ModelConfig) -> Output:
+def output_of(config: ModelConfig, **kwargs: Any) -> Output:
     """The output that a configuration describes."""
-    tied, begin = config.tie != "none", config.initialisation
-    return Output(config.vocabulary, tied=tied, bias=config.output_bias, initialisation=begin, name="output")
+    return Output(
+        config.vocabulary,
+        tied=config.tie != "none",
+        bias=config.output_bias,
+        initialisation=config.initialisation,
+        name="output",
+        **kwargs,
+    )
 
 
 def embedding_of(config: ModelConfig, **kwargs: Any) -> Embedding:

@@ -40,7 +40,8 @@ class Model(keras.Model):
             raise UserError(f"weft.keras does not have {', '.join(problems)}")
 
     def get_config(self) -> dict[str, Any]:
-        return {"config": self.config.model_dump(mode="json"), "name": self.name}
+        dtype = keras.saving.serialize_keras_object(self.dtype_policy)
+        return {"config": self.config.model_dump(mode="json"), "name": self.name, "dtype": dtype}
 
     def build(self, input_shape: Any = None) -> None:
         """Make all weights: their shapes are the configuration's."""
@@ -102,15 +103,17 @@ class Seq2Seq(Model):
     def __init__(self, config: ModelConfig | dict[str, Any], **kwargs: Any) -> None:
         super().__init__(config, **kwargs)
         config = self.config
-        self.source_embedding = embedding_of(config, name="source_embedding")
+        own: dict[str, Any] = {"dtype": self.dtype_policy}
+        self.source_embedding = embedding_of(config, name="source_embedding", **own)
+        apart = config.tie != "three"
         self.target_embedding = (
-            self.source_embedding if config.tie == "three" else embedding_of(config, name="target_embedding")
+            embedding_of(config, name="target_embedding", **own) if apart else self.source_embedding
         )
-        self.source_ngrams = ngrams_of(config, name="source_ngrams")
-        self.target_ngrams = ngrams_of(config, name="target_ngrams")
-        self.encoder = encoder_of(config, name="encoder")
-        self.decoder = decoder_of(config, cross=True, name="decoder")
-        self.readout = output_of(config)
+        self.source_ngrams = ngrams_of(config, name="source_ngrams", **own)
+        self.target_ngrams = ngrams_of(config, name="target_ngrams", **own)
+        self.encoder = encoder_of(config, name="encoder", **own)
+        self.decoder = decoder_of(config, cross=True, name="decoder", **own)
+        self.readout = output_of(config, **own)
 
     def call(self, inputs: dict[str, Any], training: bool | None = None) -> Any:
         source, target = inputs["source"], inputs["target"]
@@ -149,10 +152,11 @@ class Decoder(Model):
     def __init__(self, config: ModelConfig | dict[str, Any], **kwargs: Any) -> None:
         super().__init__(config, **kwargs)
         config = self.config
-        self.embedding = embedding_of(config, name="embedding")
-        self.ngrams = ngrams_of(config, name="ngrams")
-        self.decoder = decoder_of(config, cross=False, name="decoder")
-        self.readout = output_of(config)
+        own: dict[str, Any] = {"dtype": self.dtype_policy}
+        self.embedding = embedding_of(config, name="embedding", **own)
+        self.ngrams = ngrams_of(config, name="ngrams", **own)
+        self.decoder = decoder_of(config, cross=False, name="decoder", **own)
+        self.readout = output_of(config, **own)
 
     def call(self, ids: Any, training: bool | None = None) -> Any:
         x = vectors(ids, self.embedding, self.ngrams, training=training)
@@ -193,14 +197,18 @@ class Encoder(Model):
         super().__init__(config, **kwargs)
         config = self.config
         self.head_names, self.labels, self.pooling = tuple(heads), labels, pooling
-        self.embedding = embedding_of(config, name="embedding")
+        self.embedding = embedding_of(config, name="embedding", dtype=self.dtype_policy)
         self.segments: Any = None
         if config.segments:
             begin = initial("normal")
             self.segments = keras.layers.Embedding(
-                config.segments, config.width, embeddings_initializer=begin, name="segments"
+                config.segments,
+                config.width,
+                embeddings_initializer=begin,
+                name="segments",
+                dtype=self.dtype_policy,
             )
-        self.encoder = encoder_of(config, name="encoder")
+        self.encoder = encoder_of(config, name="encoder", dtype=self.dtype_policy)
         self.heads = {name: self._head(name) for name in self.head_names}
 
     def get_config(self) -> dict[str, Any]:
@@ -238,14 +246,14 @@ class Encoder(Model):
         return head.readout(head(states), embedding=self.embedding)
 
     def _head(self, name: str) -> Any:
-        config = self.config
+        config, begin = self.config, self.config.initialisation
+        own: dict[str, Any] = {"name": name, "dtype": self.dtype_policy}
         if name == "masked":
-            return MaskedHead(config, name="masked")
+            return MaskedHead(config, **own)
         if name == "pooler":
-            begin = config.initialisation
-            return linear(config.width, bias=config.bias, begin=begin, activation="tanh", name="pooler")
+            return linear(config.width, bias=config.bias, begin=begin, activation="tanh", **own)
         labels = 2 if name in ("next", "answer") else self.labels
-        return Labels(labels, dropout=config.dropout, initialisation=config.initialisation, name=name)
+        return Labels(labels, dropout=config.dropout, initialisation=begin, **own)
 
 
 @register
@@ -256,8 +264,8 @@ class Labels(Layer):
         self, labels: int, *, dropout: float = 0.0, initialisation: str = "xavier", **kwargs: Any
     ) -> None:
         super().__init__(arguments(locals()), **kwargs)
-        self.dropout = keras.layers.Dropout(dropout)
-        self.scores = linear(labels, bias=True, begin=initialisation, name="output")
+        self.dropout = keras.layers.Dropout(dropout, dtype=self.dtype_policy)
+        self.scores = linear(labels, bias=True, begin=initialisation, name="output", dtype=self.dtype_policy)
 
     def build(self, input_shape: Any) -> None:
         self.scores.build(input_shape)
@@ -277,9 +285,10 @@ class MaskedHead(OfModel):
         super().__init__(config, **kwargs)
         read = self.config
         self.activation = ACTIVATIONS[read.activation]
-        self.dense = linear(read.width, bias=read.bias, begin=read.initialisation, name="dense")
-        self.norm = make_norm(read.norm, scale=read.norm_scale, epsilon=read.norm_epsilon, name="norm")
-        self.readout = output_of(read)
+        own: dict[str, Any] = {"dtype": self.dtype_policy}
+        self.dense = linear(read.width, bias=read.bias, begin=read.initialisation, name="dense", **own)
+        self.norm = make_norm(read.norm, scale=read.norm_scale, epsilon=read.norm_epsilon, name="norm", **own)
+        self.readout = output_of(read, dtype=self.dtype_policy)
 
     def build(self, input_shape: Any) -> None:
         for layer in (self.dense, self.norm, self.readout):

@@ -27,10 +27,10 @@ __all__ = [
 @register
 class Positions(Layer):
     """No positions at all, and the interface of every scheme. `begin` is the first token's position: a number, or a
-    tensor without axes."""
+    tensor without axes. What comes out has the dtype of what goes in."""
 
     def __init__(self, settings: dict[str, Any] | None = None, **kwargs: Any) -> None:
-        super().__init__(settings or {}, **kwargs)
+        super().__init__(settings or {}, autocast=False, **kwargs)
 
     def call(self, x: Any, begin: Any = 0) -> Any:
         """Add positions to the embedded tokens, (B, T, D)."""

@@ -63,10 +63,12 @@ class Residuals(Layer):
         super().__init__(settings, **kwargs)
         self.norm_first = norm_first
         self.norms = {
-            name: make_norm(norm, scale=norm_scale, epsilon=norm_epsilon, name=f"{name}_norm")
+            name: make_norm(
+                norm, scale=norm_scale, epsilon=norm_epsilon, name=f"{name}_norm", dtype=self.dtype_policy
+            )
             for name in branches
         }
-        self.dropout = keras.layers.Dropout(dropout)
+        self.dropout = keras.layers.Dropout(dropout, dtype=self.dtype_policy)
 
     def residual(self, x: Any, branch: Callable[[Any], Any], *, name: str, training: bool | None) -> Any:
         """x + dropout(branch(norm(x))), or norm(x + dropout(branch(x))): nothing else knows which."""
@@ -122,6 +124,7 @@ class Block(Residuals):
             "dropout": attention_dropout,
             "zero_output": zero_output,
             "initialisation": initialisation,
+            "dtype": self.dtype_policy,
         }
         self.attention = MultiHeadAttention(num_heads, key_dim, name="attention", **attention)
         self.cross_attention: Any = (
@@ -144,6 +147,7 @@ class Block(Residuals):
             zero_output=settings["zero_output"],
             initialisation=settings["initialisation"],
             name="feed_forward",
+            dtype=self.dtype_policy,
         )
         self.feed_forward.build(input_shape)
         for norm in self.norms.values():
@@ -267,15 +271,17 @@ class Stack(Layer):
         super().__init__(own, **keras_own)
         self.window, self.global_every = window, global_every
         self.position = Positions(name="position") if position is None else position
-        self.blocks = [self.kind(**block, name=f"blocks_{number}") for number in range(num_layers)]
+        dtype = self.dtype_policy
+        self.blocks = [self.kind(**block, name=f"blocks_{each}", dtype=dtype) for each in range(num_layers)]
         norm = {
+            "dtype": dtype,
             "norm": block.get("norm", "layer"),
             "scale": block.get("norm_scale", True),
             "epsilon": block.get("norm_epsilon"),
         }
         self.embedding_norm = make_norm(**norm, name="embedding_norm") if embedding_norm else None
         self.norm = make_norm(**norm, name="norm") if block.get("norm_first", True) else None
-        self.dropout = keras.layers.Dropout(block.get("dropout", 0.0))
+        self.dropout = keras.layers.Dropout(block.get("dropout", 0.0), dtype=dtype)
 
     @classmethod
     def from_config(cls, config: dict[str, Any]) -> "Stack":
