@@ -19,7 +19,8 @@ class CrossEntropy(keras.losses.Loss):
     """Label-smoothed cross-entropy in nats, the mean over all labels (B, T) but the `pad` ids; predictions are logits.
 
     The same number as weft's own loss: a share `smoothing` is spread over the whole vocabulary (Szegedy et al. 2016,
-    section 7). It is one number for a batch, which weights of single labels do not suit.
+    section 7). It is one number for a batch, which weights of single labels do not suit. Under a strategy of
+    `tf.distribute` the replicas' losses add up to that of their whole batch, however its labels are shared out.
     """
 
     def __init__(
@@ -41,7 +42,19 @@ class CrossEntropy(keras.losses.Loss):
         logs = ops.log_softmax(ops.cast(y_pred, "float32"), axis=-1)  # (B, T, V)
         picked = ops.take_along_axis(logs, ops.cast(y_true, "int32")[..., None], axis=-1)[..., 0]
         each = -(1 - self.smoothing) * picked - self.smoothing * ops.mean(logs, axis=-1)
-        return ops.sum(each * real) / ops.maximum(ops.sum(real), 1.0)
+        return ops.sum(each * real) / ops.maximum(_of_all_replicas(ops.sum(real)), 1.0)
+
+
+def _of_all_replicas(count: Any) -> Any:
+    """The sum of a count over the replicas of a `tf.distribute` strategy; without one, the count."""
+    if keras.backend.backend() != "tensorflow":
+        return count
+    import tensorflow as tf
+
+    replica = tf.distribute.get_replica_context()
+    if replica is None or replica.num_replicas_in_sync == 1:
+        return count
+    return replica.all_reduce(tf.distribute.ReduceOp.SUM, count)
 
 
 @register
@@ -69,11 +82,13 @@ def pair_batches(
     batch_tokens: int = 1024,
     seed: int = 0,
     repeat: bool = True,
+    replicas: int = 1,
 ) -> Any:
     """A `tf.data.Dataset` for `fit`: ({"source": (B, S), "target": (B, T)}, labels (B, T)), rows of like length together.
 
     `sources` end with the end token, if the model wants one; `targets` are without the start and the end token. A batch
     holds up to `batch_tokens` source and target tokens, padding included, or a single row; each pass has its own order.
+    So many `replicas` of a `tf.distribute` strategy share a batch evenly: rows of padding, which count nowhere, fill it up.
     """
     if len(sources) != len(targets) or not sources:
         raise UserError(
@@ -89,12 +104,17 @@ def pair_batches(
     draw = np.random.default_rng(seed)
 
     def rows(numbers: Sequence[int]) -> tuple[dict[str, Any], Any]:
-        read = _padded([sources[number] for number in numbers], special.pad)
+        empty: list[Sequence[int]] = [[]] * (-len(numbers) % replicas)
         written = [targets[number] for number in numbers]
-        target = _padded([[special.start, *each] for each in written], special.pad)
-        return {"source": read, "target": target}, _padded(
-            [[*each, special.end] for each in written], special.pad
+        read, target, labels = (
+            _padded([*some, *empty], special.pad)
+            for some in (
+                [sources[number] for number in numbers],
+                [[special.start, *each] for each in written],
+                [[*each, special.end] for each in written],
+            )
         )
+        return {"source": read, "target": target}, labels
 
     def batches() -> Iterator[tuple[dict[str, Any], Any]]:
         while True:
