@@ -39,7 +39,13 @@ DESCRIPTION = "weft.json"
 README = "README.md"
 BEAMS = 5  # of a folder that says nothing, as in `weft translate`
 
-FREE: dict[str, Any] = {"nbest": 1, "scoring": "power", "repetition_penalty": 1.0, "groups": 1}
+FREE: dict[str, Any] = {
+    "nbest": 1,
+    "scoring": "power",
+    "repetition_penalty": 1.0,
+    "groups": 1,
+    "diversity": 0.0,
+}
 """Settings of a search that it has one way of here."""
 SEARCH = {"beams", "max_length", "length_penalty", "early_stopping", *Rules._fields}
 

@@ -6,16 +6,17 @@ from typing import Any
 __all__ = ["readme"]
 
 PAGE = """\
-# A model for {task}, as a TensorFlow SavedModel
+# A model for the task `{task}`, as a TensorFlow SavedModel
 
-It was written by weft {weft}, and needs TensorFlow alone: token ids go in, and {given} come out. Text becomes token ids
-outside of it, by the files of the tokenizer that lie here{library}.
+It was written by weft {weft}, and needs TensorFlow alone: token ids go in, and {given} come out.
+Text becomes token ids outside of it, by the files of the tokenizer that lie here{library}.
 
 {functions}
 
 All inputs are named. {around} A row has at most {longest:,} tokens. `weft.json` says all of this for programs.
 
 {before_program}
+
 ```python
 {program}
 ```
@@ -26,7 +27,7 @@ GIVEN = {
     "summarize": "token ids and their scores",
     "language-model": "scores or further token ids",
     "embed": "vectors",
-    "classify": "what is asked of a text",
+    "classify": "probabilities or numbers",
     "tag": "probabilities",
     "answer": "scores",
     "masked-lm": "probabilities",
@@ -141,9 +142,9 @@ def _around(about: Mapping[str, Any]) -> str:
     if about["before"]:
         parts.append(f"Before a text stand the ids {about['before']}.")
     if about["between"]:
-        parts.append(f"Between two texts stand {about['between']}.")
+        parts.append(f"Between two texts stand the ids {about['between']}.")
     if about["after"]:
-        parts.append(f"After it stand {about['after']}.")
+        parts.append(f"After a text stand the ids {about['after']}.")
     return " ".join(parts)
 
 
