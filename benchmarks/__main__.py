@@ -12,6 +12,7 @@ from benchmarks import (
     context,
     corpus_decoding,
     decoding,
+    keras_training,
     masked_throughput,
     onnx_reading,
     reading,
@@ -32,9 +33,12 @@ SHORT = {
     "onnx_reading": onnx_reading.run,
     "writing": writing.run,
 }
-WITH_RUN = {"corpus_decoding": corpus_decoding.run, "context": context.run}
+WITH_RUN = {
+    "corpus_decoding": corpus_decoding.run,
+    "context": context.run,
+}
 LONG = {"time_to_quality": time_to_quality.run, "reading_quality": reading_quality.run}
-WITH_PEER = {"time_to_loss": time_to_loss.run}
+WITH_PEER = {"time_to_loss": time_to_loss.run, "keras_training": keras_training.run}
 WIDTH = 110  # of a table that goes to no terminal
 ROOT = Path(__file__).resolve().parent.parent
 
