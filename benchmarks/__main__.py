@@ -10,6 +10,7 @@ from rich.console import Console
 
 from benchmarks import (
     context,
+    continuation,
     corpus_decoding,
     decoding,
     keras_training,
@@ -36,6 +37,7 @@ SHORT = {
 WITH_RUN = {
     "corpus_decoding": corpus_decoding.run,
     "context": context.run,
+    "continuation": continuation.run,
 }
 LONG = {"time_to_quality": time_to_quality.run, "reading_quality": reading_quality.run}
 WITH_PEER = {"time_to_loss": time_to_loss.run, "keras_training": keras_training.run}
@@ -60,9 +62,10 @@ def main(
     long
         Run those that take an hour, too.
     run
-        A trained weft model: from German to English for `corpus_decoding`, a Transformer-XL for `context`.
+        A trained weft model: from German to English for `corpus_decoding` and `continuation`, a Transformer-XL for
+        `context`.
     minutes
-        What `weft train` is given in `time_to_quality` and `time_to_loss`.
+        What `weft train` is given in `time_to_quality` and `time_to_loss`, and each side in `continuation`.
     json
         Where to keep the results; by default a file in `work`, named by the time.
     work
