@@ -77,8 +77,9 @@ def import_model(folder: str | Path, *, out: str | Path) -> None:
 def export_model(
     run: str | Path, *, out: str | Path, to: str = "huggingface", quantization: str | None = None
 ) -> tuple[str, ...]:
-    """Turn a weft model into a folder of another layout: "huggingface", "ctranslate2", "onnx" or TensorFlow's "savedmodel"; a
-    model that it cannot express is refused. CTranslate2 and ONNX have a `quantization` of the weights.
+    """Turn a weft model into a folder of another layout: "huggingface", "ctranslate2", "onnx" or TensorFlow's "savedmodel".
+
+    A model that it cannot express is refused. CTranslate2 and ONNX have a `quantization` of the weights.
 
     Says what stayed behind: a classifier's network goes without the linear model beside it.
     """

@@ -29,6 +29,7 @@ class AdaptiveEmbedding(OfModel):
                 table.width,
                 embeddings_initializer=initial("normal"),
                 name=f"tables_{number}",
+                dtype=self.dtype_policy,
             )
             for number, table in enumerate(self.config.tables)
         ]

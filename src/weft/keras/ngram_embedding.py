@@ -34,9 +34,11 @@ class NgramEmbedding(Layer):
             raise UserError("n-grams are hashed in 64 bits, which JAX has with JAX_ENABLE_X64=1 alone")
         self.longest, self.rows = longest, rows
         self.table = keras.layers.Embedding(
-            (longest - 1) * rows, width, embeddings_initializer="zeros", name="table"
+            (longest - 1) * rows, width, embeddings_initializer="zeros", name="table", dtype=self.dtype_policy
         )
-        self.dropout = keras.layers.Dropout(dropout, noise_shape=(None, None, None, 1))
+        self.dropout = keras.layers.Dropout(
+            dropout, noise_shape=(None, None, None, 1), dtype=self.dtype_policy
+        )
 
     def build(self, input_shape: Any) -> None:
         self.table.build(input_shape)

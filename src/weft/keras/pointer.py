@@ -27,10 +27,12 @@ class PastPointer(OfModel):
     def __init__(self, config: ModelConfig | dict[str, Any], **kwargs: Any) -> None:
         super().__init__(config, **kwargs)
         width, begin = self.config.head_width, self.config.initialisation
-        self.query = linear(width, bias=False, begin=begin, name="query")
-        self.key = linear(width, bias=False, begin=begin, name="key")
+        self.query = linear(width, bias=False, begin=begin, name="query", dtype=self.dtype_policy)
+        self.key = linear(width, bias=False, begin=begin, name="key", dtype=self.dtype_policy)
         seldom = keras.initializers.Constant(SELDOM)
-        self.gate = linear(1, bias=True, begin=begin, bias_initializer=seldom, name="gate")
+        self.gate = linear(
+            1, bias=True, begin=begin, bias_initializer=seldom, name="gate", dtype=self.dtype_policy
+        )
 
     def build(self, input_shape: Any) -> None:
         for layer in (self.query, self.key, self.gate):

@@ -73,15 +73,15 @@ class RelativeAttention(OfModel):
         super().__init__(config, **kwargs)
         config = self.config
         inner, begin = config.heads * config.head_width, config.initialisation
-        self.query = linear(inner, bias=False, begin=begin, name="query")
-        self.key = linear(inner, bias=False, begin=begin, name="key")
-        self.value = linear(inner, bias=False, begin=begin, name="value")
-        self.distance = linear(inner, bias=False, begin=begin, name="distance")
+        self.query = linear(inner, bias=False, begin=begin, name="query", dtype=self.dtype_policy)
+        self.key = linear(inner, bias=False, begin=begin, name="key", dtype=self.dtype_policy)
+        self.value = linear(inner, bias=False, begin=begin, name="value", dtype=self.dtype_policy)
+        self.distance = linear(inner, bias=False, begin=begin, name="distance", dtype=self.dtype_policy)
         last = "zeros" if config.zero_output else begin
         self.out = linear(
             config.width, bias=False, begin=last, name="output"
         )  # `output` means something else to Keras
-        self.dropout = keras.layers.Dropout(config.attention_dropout)
+        self.dropout = keras.layers.Dropout(config.attention_dropout, dtype=self.dtype_policy)
 
     def build(self, input_shape: Any, *_: Any) -> None:
         for layer in (self.query, self.key, self.value, self.distance):

@@ -27,10 +27,10 @@ from weft.config import (
 from weft.errors import UserError
 from weft.families.marian_tokenizer import MarianTokenizer
 from weft.keras.generation import Rules, Translator, draw
-from weft.keras.models import Decoder, Encoder, Model, make_model, obstacles
+from weft.keras.models import Decoder, Encoder, Model, obstacles
 from weft.keras.prompts import continue_prompts
 from weft.keras.savedmodel_readme import readme
-from weft.keras.weights import fill
+from weft.keras.weights import fill, make_model
 from weft.text.tokenizer import Tokenizer
 
 __all__ = ["DESCRIPTION", "README", "export_savedmodel"]

@@ -43,16 +43,20 @@ class TransformerXL(Model):
         config = self.config
         assert config.recurrence is not None  # the configuration sees to it
         self.recurrence = config.recurrence
-        self.embedding = AdaptiveEmbedding(config, name="embedding")
-        self.ngrams = ngrams_of(config, name="ngrams")
-        self.pointer = PastPointer(config, name="pointer") if self.recurrence.pointer else None
+        self.embedding = AdaptiveEmbedding(config, name="embedding", dtype=self.dtype_policy)
+        self.ngrams = ngrams_of(config, name="ngrams", dtype=self.dtype_policy)
+        self.pointer = (
+            PastPointer(config, name="pointer", dtype=self.dtype_policy) if self.recurrence.pointer else None
+        )
         layers = range(config.decoder_layers)
-        self.blocks = [RecurrentBlock(config, name=f"blocks_{number}") for number in layers]
+        self.blocks = [
+            RecurrentBlock(config, name=f"blocks_{number}", dtype=self.dtype_policy) for number in layers
+        ]
         apart = layers[:1] if self.recurrence.shared_biases else layers
-        own = [RelativeBiases(config, name=f"biases_{number}") for number in apart]
+        own = [RelativeBiases(config, name=f"biases_{number}", dtype=self.dtype_policy) for number in apart]
         self.biases = own * len(layers) if self.recurrence.shared_biases else own  # each block's
-        self.dropout = keras.layers.Dropout(config.dropout)
-        self.readout = AdaptiveSoftmax(config, name="output")
+        self.dropout = keras.layers.Dropout(config.dropout, dtype=self.dtype_policy)
+        self.readout = AdaptiveSoftmax(config, name="output", dtype=self.dtype_policy)
 
     def call(self, inputs: Any, training: bool | None = None) -> tuple[Any, Memory]:
         ids, memory = (inputs["ids"], inputs.get("memory")) if isinstance(inputs, dict) else (inputs, None)
@@ -155,7 +159,7 @@ class RecurrentBlock(Residuals):
             dropout=config.dropout,
             **kwargs,
         )
-        self.attention = RelativeAttention(config, name="attention")
+        self.attention = RelativeAttention(config, name="attention", dtype=self.dtype_policy)
         self.feed_forward = FeedForward(
             config.width,
             config.feed_forward,
@@ -166,6 +170,7 @@ class RecurrentBlock(Residuals):
             zero_output=config.zero_output,
             initialisation=config.initialisation,
             name="feed_forward",
+            dtype=self.dtype_policy,
         )
 
     def build(self, input_shape: Any, *_: Any) -> None:
