@@ -6,9 +6,11 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from weft.config import ModelConfig, TranslatorConfig
-from weft.generate import SearchConfig, generate
+from weft.generate.batches import generate
+from weft.generate.config import SearchConfig
 from weft.models.seq2seq import Seq2Seq
 from weft.nn import Embedding, Mask, Stack, vocabulary_loss
+from weft.pipelines.torch_seq2seq import TorchSeq2Seq
 from weft.pipelines.translator import Translator
 from weft.text.training import train_tokenizer
 
@@ -131,7 +133,9 @@ def test_translate_from_a_language_to_another() -> None:
     losses = train(model, source, target, steps=200)
     assert losses[-1] < 0.1 * losses[0]
     translator = Translator(
-        TranslatorConfig(directions=directions, tags=True, model=config), model=model, tokenizer=tokenizer
+        TranslatorConfig(directions=directions, tags=True, model=config),
+        network=TorchSeq2Seq(model),
+        tokenizer=tokenizer,
     )
 
     def translate(input_text: str, from_language: str, to_language: str) -> str:

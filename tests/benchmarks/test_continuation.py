@@ -38,14 +38,16 @@ def run(tmp_path: Path) -> Path:
 
 
 def test_both_sides_take_the_same_step(run: Path, tmp_path: Path) -> None:
-    before = weft.load(run, precision="float32").model
+    before = weft.load(run, precision="float32").network.model
     texts = [[5, 6, 7], [8, 9, 10, 11], [12]]
     for name, learn in (("tensorflow", continuation._in_tensorflow), ("pytorch", continuation._in_pytorch)):
         pairs = keras.pair_batches(
             [[*text, 2] for text in texts], texts, special=before.config.special, batch_tokens=512
         )
         assert learn(run, pairs, seconds=0.0, out=tmp_path / name) == 1
-    one, other = (weft.load(tmp_path / name, precision="float32").model for name in ("tensorflow", "pytorch"))
+    one, other = (
+        weft.load(tmp_path / name, precision="float32").network.model for name in ("tensorflow", "pytorch")
+    )
     start, found, expected = (
         torch.cat([weight.flatten() for weight in model.state_dict().values()])
         for model in (before, one, other)

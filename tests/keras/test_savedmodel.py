@@ -29,13 +29,16 @@ from weft.config import (
     TaggerConfig,
     TranslatorConfig,
 )
+from weft.description import CONFIG
 from weft.errors import UserError
-from weft.generate import SearchConfig, continue_prompts, generate
+from weft.generate.batches import generate
+from weft.generate.config import SearchConfig
+from weft.generate.prompts import continue_prompts
 from weft.nn.masks import Mask
 from weft.runs.folder import write_folder
 from weft.runs.tensors import MODEL, save_tensors
-from weft.saved import CONFIG, make_model
-from weft.tasks.classify import probabilities
+from weft.saved import make_model
+from weft.tasks.classification import probabilities
 from weft.text.training import train_tokenizer
 
 pytest.importorskip("tensorflow")
@@ -184,7 +187,7 @@ def pooled(model: Any, folder: FolderConfig, given: Arrays) -> dict[str, Any]:
 def classified(model: Any, folder: Any, given: Arrays) -> dict[str, Any]:
     keep = torch.from_numpy(given["ids"] != 0)
     logits = model.heads["classify"](model.pooled(read(model, given), keep=keep))
-    found = probabilities(logits, folder)
+    found = probabilities(logits.numpy(), folder)
     return {"numbers": found[:, 0]} if folder.kind == "number" else {"probabilities": found}
 
 
@@ -228,6 +231,13 @@ CASES = {
     "decoder": Case(
         GeneratorConfig(model=DECODER, ends=(11,), prefix=(1,)),
         {"generate": PROMPTS, "sample": PROMPTS | KNOBS},  # of a single likeliest token
+        continued,
+    ),
+    "decoder with n-grams": Case(
+        GeneratorConfig(
+            model=ModelConfig.model_validate(DECODER.model_dump() | {"ngrams": {"longest": 3, "rows": 99}})
+        ),
+        {"generate": PROMPTS},
         continued,
     ),
     "decoder's logits": Case(
@@ -410,7 +420,6 @@ def test_the_description_says_what_there_is(exported: Callable[[str], Path]) -> 
     ("folder", "named"),
     [
         (SummarizerConfig(length=64, model=SEQ2SEQ.model_copy(update={"pointer": True})), "pointer"),
-        (GeneratorConfig(model=ModelConfig.model_validate(DECODER.model_dump() | {"ngrams": {}})), "ngrams"),
         (
             TranslatorConfig(
                 directions=(("de", "en"),), tags=False, model=SEQ2SEQ, generation={"repetition_penalty": 1.2}
@@ -429,7 +438,7 @@ def test_the_description_says_what_there_is(exported: Callable[[str], Path]) -> 
             "architecture = transformer-xl",
         ),
     ],
-    ids=["pointer", "ngrams", "search", "transformer-xl"],
+    ids=["pointer", "search", "transformer-xl"],
 )
 def test_what_cannot_go_is_named(folder: FolderConfig, named: str, tmp_path: Path) -> None:
     run = write(folder, tmp_path / "run")

@@ -292,7 +292,7 @@ def test_fit_goes_on_with_a_folder(run: Path, tmp_path: Path) -> None:
     history = model.fit(data, steps_per_epoch=15, epochs=2, shuffle=False, verbose=0)
     assert history.history["loss"][1] < history.history["loss"][0]
     keras.save(model, tmp_path / "on", like=run)
-    other = api.load(tmp_path / "on", precision="float32").model
+    other = api.load(tmp_path / "on", precision="float32").network.model
     source, target = torch.tensor([[*targets[0], 2]]), torch.tensor([[1, *targets[0]]])
     with torch.inference_mode():
         expected = other.logits(other(source, target)).numpy()
