@@ -41,7 +41,8 @@ def open_session(path: Path, *, device: str) -> Any:
             f'device "{device}": this ONNX Runtime has no {wanted} (there are: {", ".join(there)})'
         )
     options = library.SessionOptions()
-    options.intra_op_num_threads = len(os.sched_getaffinity(0))
+    if hasattr(os, "sched_getaffinity"):  # on Linux, where this process may not have all cores
+        options.intra_op_num_threads = len(os.sched_getaffinity(0))
     provider = (wanted, {"device_id": number or "0"}) if kind == "cuda" else wanted
     try:
         return library.InferenceSession(str(path), options, providers=[provider])
