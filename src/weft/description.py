@@ -15,9 +15,10 @@ from weft.runs.folder import read_manifest
 from weft.runs.manifest import DamagedError
 from weft.text.tokenizer import Tokenizer
 
-__all__ = ["CONFIG", "open_tokenizer", "read_config", "read_description", "tokenizer_class"]
+__all__ = ["CONFIG", "DESCRIPTION", "open_tokenizer", "read_config", "read_description", "tokenizer_class"]
 
 CONFIG = "config.json"  # what the model is
+DESCRIPTION = "weft.json"  # the same, in a folder of another layout
 ELSEWHERE = {"model.bin": "CTranslate2", "model.onnx": "ONNX Runtime", "decoder.onnx": "ONNX Runtime"}
 
 

@@ -9,7 +9,7 @@ import torch
 from tokenizers import Tokenizer as Backend
 
 from weft.config import ClassifierConfig
-from weft.description import CONFIG, tokenizer_class
+from weft.description import CONFIG, DESCRIPTION, tokenizer_class
 from weft.errors import UserError, suggest
 from weft.families import export_folder, import_folder
 from weft.families.huggingface import write_files
@@ -17,7 +17,6 @@ from weft.families.reader_tokenizer import READER_FILES
 from weft.families.tokenizer_files import SENTENCEPIECE_FILES
 from weft.interchange.ctranslate2_export import export_ctranslate2
 from weft.interchange.ctranslate2_import import (
-    DESCRIPTION,
     TOKENIZER,
     import_ctranslate2,
     is_ctranslate2,

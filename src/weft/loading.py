@@ -5,9 +5,9 @@ from pathlib import Path
 from typing import Any
 
 from weft.config import FolderConfig
-from weft.description import read_config, read_description
+from weft.description import DESCRIPTION, read_config, read_description
 from weft.errors import UserError
-from weft.interchange.ctranslate2_import import DESCRIPTION, describe_ctranslate2, is_ctranslate2
+from weft.interchange.ctranslate2_import import describe_ctranslate2, is_ctranslate2
 from weft.interchange.onnx_engine import is_onnx
 from weft.pipelines.onnx import load_onnx
 

@@ -36,8 +36,8 @@ class Network(Protocol):
         """The numbers of texts that are equally long, and what a head says of them, the longest texts first.
 
         "states" (R, T, D) and the scores of "tag" and "answer" (R, T, L) are for each token, those of "classify" (R, L) for
-        each text, those of "masked" (M, V) for the tokens at the `places` of each text, in their order. What a text gets
-        does not depend on the others.
+        each text, those of "masked" (M, V) for the tokens at the `places` of each text, in their order. On PyTorch what a
+        text gets does not depend on the others.
         """
 
 

@@ -197,7 +197,7 @@ TEXT = "the dog runs and the cat sleeps where a small house stands"
 SHAPES: dict[str, dict[str, Any]] = {
     "translate": SEQ2SEQ,
     "summarize": SEQ2SEQ | {"pointer": True},
-    "language-model": DECODER | {"position": "rotary"},
+    "language-model": DECODER | {"position": "rotary", "ngrams": {"longest": 3, "rows": 60}},
     "classify": ENCODER,
     "tag": ENCODER,
     "answer": ENCODER,
@@ -275,7 +275,7 @@ def test_without_pytorch_the_answers_are_the_same(task: str, tmp_path: Path) -> 
         folder=str(tmp_path / "there"), texts=TEXTS, data=str(data), table=str(table), asked=ASKED[task]
     )
     ran = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=False)
-    assert ran.returncode == 0, ran.stderr
+    assert (ran.returncode, ran.stderr) == (0, "")
     told = {
         "model": weft.load(run, precision="float32"),
         "texts": TEXTS,
@@ -332,7 +332,8 @@ def test_commands_take_the_folder(tmp_path: Path, capfd: pytest.CaptureFixture[s
     for command, said in (
         (["inspect", str(there), "the cat", "--out", str(tmp_path / "a.html")], "a model for ONNX Runtime"),
         (["translate", str(there), "the cat", "--precision", "float32"], "exported in int8"),
-        (["translate", str(there), "the cat", "--device", "cuda"], "CUDAExecutionProvider"),
+        (["translate", str(there), "the cat", "--device", "cuda"], "there are: cpu"),
+        (["translate", str(there), "the cat", "--device", "cpu:7"], "there are: cpu"),
         (["classify", str(there), "the cat"], "a model for the task translate"),
         (["import", str(there), "--out", str(tmp_path / "back")], "ONNX"),
         (["train", "--resume", str(there)], "there is nothing to go on with"),
@@ -360,6 +361,7 @@ def test_what_eight_bits_cost_is_said(tmp_path: Path, capfd: pytest.CaptureFixtu
     }
     assert main(["export", str(run), "--data", str(data), "--out", str(tmp_path / "never")]) == 2
     assert "measure a run itself" in capfd.readouterr().err
+    assert main([*command[:-1], "--out", str(tmp_path / "never"), "--data", str(tmp_path / "none.tsv")]) == 2
     assert not (tmp_path / "never").exists()
 
 
@@ -370,6 +372,14 @@ def test_a_damaged_file_is_told(tmp_path: Path) -> None:
     model.write_bytes(b"x" * model.stat().st_size)
     with pytest.raises(UserError, match=r"model\.onnx"):
         weft.load(there)
+
+
+def test_vectors_come_in_the_precision_that_was_exported(tmp_path: Path) -> None:
+    run, there = save(tmp_path / "run", "embed"), tmp_path / "there"
+    export_model(run, to="onnx", quantization="int8", out=there)
+    assert main(["embed", str(there), "the dog", "the cat"]) == 0
+    assert main(["export", str(run), "--to", "onnx", "--out", str(tmp_path / "x"), "--data", "y"]) == 2
+    assert not (tmp_path / "x").exists()
 
 
 def test_what_has_no_graph_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:

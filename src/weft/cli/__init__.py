@@ -33,7 +33,7 @@ COMMANDS = {
     "info": "Tell what a model is: task, size, configuration, training.",
     "tokenizer": "Train a tokenizer by itself.",
     "import": "Turn a folder of Hugging Face's or CTranslate2's into a weft model.",
-    "export": "Turn a weft model into a folder for Hugging Face or CTranslate2.",
+    "export": "Turn a weft model into a folder for Hugging Face, CTranslate2, ONNX Runtime or TensorFlow.",
     "bench": "Compare weft with its peers on this machine.",
 }
 HOMES = {"import": "exchange:import_app", "export": "exchange:export_app"}

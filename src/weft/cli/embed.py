@@ -59,6 +59,7 @@ def embed(
         Of a text that is longer than the model takes, read the beginning alone.
     """
     from weft.config import ReaderConfig
+    from weft.interchange.onnx_engine import is_onnx
     from weft.loading import describe, load
 
     if texts and input is not None:
@@ -70,7 +71,8 @@ def embed(
     if not isinstance(config := describe(run), ReaderConfig):
         raise UserError(f"{run}: a model for the task {config.task}, which has no vectors for texts")
     # Vectors lie close together: their last digits count, whatever the model is for.
-    model = load(run, device=device, precision="float32" if precision == "auto" else precision)
+    elsewhere = is_onnx(run) or precision != "auto"  # what was exported has one precision
+    model = load(run, device=device, precision=precision if elsewhere else "float32")
     blocks = [list(texts)] if texts else blocks_of(input)
     vectors, cut = read(model, blocks, truncate=truncate)
     if out is not None:

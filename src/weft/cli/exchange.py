@@ -70,19 +70,22 @@ def export(
         Test data, as `weft evaluate` takes it: what is written is measured on it beside the model itself in float32.
     """
     from weft.api import export_model
-    from weft.loading import load
+    from weft.cli.evaluate import check
+    from weft.loading import describe, load
 
-    if data and to == "huggingface":
+    if data and to not in ("ctranslate2", "onnx"):
         raise UserError(
             "--data: weft runs what it writes for ONNX Runtime and CTranslate2: measure a run itself"
         )
+    before = {}
+    if data:  # first of all: nothing is written where this fails
+        check(describe(run), {})
+        before = scores_of(load(run, precision="float32").evaluate(data))
     left = export_model(run, to=to, out=out, quantization=quantization)
     if not data:
         tell({"folder": str(out)}, as_json=as_json)
     else:
-        before, after = (
-            scores_of(model.evaluate(data)) for model in (load(run, precision="float32"), load(out))
-        )
+        after = scores_of(load(out).evaluate(data))
         if as_json:
             print_json({"folder": str(out), "before": before, "after": after})
         else:

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from tokenizers import Regex, Tokenizer, decoders, models, pre_tokenizers
 
 from weft.config import FolderConfig, ModelConfig, TranslatorConfig
-from weft.description import read_description
+from weft.description import DESCRIPTION, read_description
 from weft.errors import UserError
 from weft.families.huggingface import Imported, read_json
 from weft.families.table import make_config
@@ -21,12 +21,10 @@ from weft.interchange.ctranslate2_file import read_model
 from weft.interchange.ctranslate2_layout import ACTIVATIONS, ENCODINGS, known_variables, to_weights
 from weft.text.tokenizer import SPECIAL_TOKENS
 
-__all__ = ["DESCRIPTION", "TOKENIZER", "describe_ctranslate2", "import_ctranslate2", "is_ctranslate2"]
+__all__ = ["TOKENIZER", "describe_ctranslate2", "import_ctranslate2", "is_ctranslate2"]
 
 Array = NDArray[Any]
 
-DESCRIPTION = "weft.json"
-"""What a model is, beside what CTranslate2 itself needs."""
 
 TOKENIZER = "tokenizer.json"
 

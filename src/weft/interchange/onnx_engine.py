@@ -35,11 +35,10 @@ def open_session(path: Path, *, device: str) -> Any:
     """An `onnxruntime.InferenceSession`. Raises UserError for a device that the library has not, and a damaged file."""
     library = need("onnxruntime", extra="onnx")
     kind, _, number = device.partition(":")
-    wanted, there = _PROVIDERS.get(kind, kind), library.get_available_providers()
-    if wanted not in there:
-        raise UserError(
-            f'device "{device}": this ONNX Runtime has no {wanted} (there are: {", ".join(there)})'
-        )
+    there = [name for name, provider in _PROVIDERS.items() if provider in library.get_available_providers()]
+    if kind not in there or not (number or "0").isdecimal() or (kind == "cpu" and number):
+        raise UserError(f'device "{device}" is not there for ONNX Runtime (there are: {", ".join(there)})')
+    wanted = _PROVIDERS[kind]
     options = library.SessionOptions()
     if hasattr(os, "sched_getaffinity"):  # on Linux, where this process may not have all cores
         options.intra_op_num_threads = len(os.sched_getaffinity(0))

@@ -34,7 +34,7 @@ def export_onnx(
     size = sum(own.values()) * (4 if quantization == "float32" else 1)
     if size > _MOST_BYTES:
         raise UserError(
-            f"{size / 2**30:.1f} GiB of weights are more than the 2 GiB that an ONNX file may hold: "
-            "try --quantization int8"
+            f"{size / 2**30:.1f} GiB of weights are more than the 2 GiB that an ONNX file may hold"
+            f"{': try --quantization int8' if quantization == 'float32' else ''}"
         )
     return make_graphs(folder, weights, int8=quantization == "int8")

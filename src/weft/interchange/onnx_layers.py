@@ -80,8 +80,9 @@ class Layers:
         assert ngrams is not None
         past, length = ngrams.longest - 1, g.length(ids, 1)
         numbers = g.Add(ids, g.whole(1))
-        nothing = g.whole(0, past, 0, 0)
-        numbers = g.Pad(numbers, nothing) if before is None else g.Concat(before, numbers, axis=1)
+        numbers = (
+            g.Pad(numbers, g.whole(0, past, 0, 0)) if before is None else g.Concat(before, numbers, axis=1)
+        )
         hashed, found = self._slice(numbers, g.whole(past), g.Add(length, g.whole(past)), axis=1), []
         for back in range(1, ngrams.longest):
             at = past - back

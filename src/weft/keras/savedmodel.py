@@ -24,6 +24,7 @@ from weft.config import (
     TaggerConfig,
     TranslatorConfig,
 )
+from weft.description import DESCRIPTION
 from weft.errors import UserError
 from weft.families.marian_tokenizer import MarianTokenizer
 from weft.keras.generation import Rules, Translator, draw
@@ -33,9 +34,8 @@ from weft.keras.savedmodel_readme import readme
 from weft.keras.weights import fill, make_model
 from weft.text.tokenizer import Tokenizer
 
-__all__ = ["DESCRIPTION", "README", "export_savedmodel"]
+__all__ = ["README", "export_savedmodel"]
 
-DESCRIPTION = "weft.json"
 README = "README.md"
 BEAMS = 5  # of a folder that says nothing, as in `weft translate`
 

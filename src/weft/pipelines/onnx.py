@@ -4,9 +4,8 @@ from pathlib import Path
 from typing import Any
 
 from weft.config import ClassifierConfig, GeneratorConfig, ReaderConfig
-from weft.description import open_tokenizer, read_description
+from weft.description import DESCRIPTION, open_tokenizer, read_description
 from weft.errors import UserError
-from weft.interchange.ctranslate2_import import DESCRIPTION
 from weft.interchange.onnx_engine import OnnxReader, OnnxSeq2Seq
 from weft.models.ngrams import load_ngrams
 from weft.pipelines.onnx_generator import OnnxGenerator
