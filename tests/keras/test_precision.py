@@ -94,6 +94,7 @@ def losses(policy: str = "float32", *, jit: bool) -> list[float]:
     return found
 
 
+@pytest.mark.slow
 def test_under_a_policy_of_mixed_precision_a_model_learns_as_well() -> None:
     exact, mixed = losses(jit=False), losses(MIXED, jit=False)
     assert exact[-1] < 0.8 * exact[0]

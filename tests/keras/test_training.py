@@ -374,6 +374,7 @@ def test_what_there_is_no_layer_for_is_refused(fields: dict[str, Any], named: st
         keras.make_model(ModelConfig.model_validate(SHAPE | fields))
 
 
+@pytest.mark.slow
 def test_an_encoder_decoder_of_layers_learns_to_copy() -> None:
     """Six layers over three, built of layers, compiled and fitted as in introductory articles."""
     block: dict[str, Any] = {"num_heads": 4, "key_dim": 8, "feed_forward": 64}

@@ -29,10 +29,10 @@ def make_graphs(
     """The files of a model, by name. Batches and lengths are free in all of them.
 
     An encoder takes `ids` (B, T), and `segments` where it has such, and gives `states` (B, T, D) and what its head says. A
-    decoder takes new `ids`, the `past.*` that the call before gave as `present.*` (of length 0 at first; `past.tokens` zeros), and
-    `scored`, how many of the last tokens it is to give `logits` after. An encoder-decoder's first half gives the `memory.*` that
-    the second half takes, with the source's ids, and says beside them what they look at, `attention.*`; each
-    source serves as many neighbouring rows as there are for it.
+    decoder takes new `ids`, the `past.*` that the call before gave as `present.*` (of length 0 at first; `past.tokens`
+    zeros), and `scored`, how many of the last tokens it is to give `logits` after. An encoder-decoder's first half gives
+    the `memory.*` that the second half takes, with the source's ids, and says beside them what they look at,
+    `attention.*`; each source serves as many neighbouring rows as there are for it.
     """
     config = folder.model
     if config.architecture == "encoder":
