@@ -1,6 +1,14 @@
 """Every configuration: frozen, strict, and plain data."""
 
 from weft.config.base import Config
+from weft.config.constants import (
+    BUCKETS,
+    FARTHEST,
+    HASH_FACTOR,
+    HASH_PRIME,
+    LAYER_EPSILON,
+    RMS_EPSILON,
+)
 from weft.config.folders import (
     FOLDERS,
     AnswererConfig,
@@ -48,7 +56,13 @@ from weft.config.runs import (
 )
 
 __all__ = [
+    "BUCKETS",
+    "FARTHEST",
     "FOLDERS",
+    "HASH_FACTOR",
+    "HASH_PRIME",
+    "LAYER_EPSILON",
+    "RMS_EPSILON",
     "Activation",
     "Adaptive",
     "AnswerConfig",

@@ -6,6 +6,7 @@ from typing import Literal, NamedTuple, Self
 from pydantic import Field, model_validator
 
 from weft.config.base import Config
+from weft.config.constants import LAYER_EPSILON, RMS_EPSILON
 
 __all__ = [
     "Activation",
@@ -187,6 +188,21 @@ class ModelConfig(Config):
         return self.head_size or self.width // self.heads
 
     @property
+    def groups(self) -> int:
+        """The heads of keys and values, each for as many of queries."""
+        return self.kv_heads or self.heads
+
+    @property
+    def epsilon(self) -> float:
+        """What stands beneath the root of the model's norms."""
+        return self.norm_epsilon or (LAYER_EPSILON if self.norm == "layer" else RMS_EPSILON)
+
+    @property
+    def knows_ngrams(self) -> bool:
+        """Whether there are vectors of more than single tokens."""
+        return self.ngrams is not None and self.ngrams.longest > 1
+
+    @property
     def clusters(self) -> tuple[Cluster, ...]:
         """The vocabulary's, the most frequent tokens first; a single one where it is not adaptive."""
         adaptive = self.adaptive or Adaptive()
@@ -256,7 +272,7 @@ class ModelConfig(Config):
     def _shapes_divide(self) -> Self:
         if self.head_size is None and self.width % self.heads:
             raise ValueError(f"width {self.width} is not a multiple of heads {self.heads}")
-        if self.heads % (self.kv_heads or self.heads):
+        if self.heads % self.groups:
             raise ValueError(f"heads {self.heads} is not a multiple of kv_heads {self.kv_heads}")
         if self.position in ("rotary", "sinusoidal", "sinusoidal_halves") and self.head_width % 2:
             raise ValueError(f"{self.position} positions need an even head width, not {self.head_width}")

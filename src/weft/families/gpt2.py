@@ -49,8 +49,6 @@ _FIELDS = (
     Field("layer_norm_epsilon", "norm_epsilon", 1e-5),
 )
 
-_LAYER_EPSILON = 1e-5  # LayerNorm's own, which a configuration of ours may leave unsaid
-
 
 def _read(theirs: Mapping[str, Any]) -> tuple[dict[str, Any], list[str]]:
     inner = theirs.get("n_inner")
@@ -70,8 +68,7 @@ def _write(model: ModelConfig) -> tuple[dict[str, Any], list[str]]:
         )
     if model.query_key_value_bias is False:
         problems.append("query_key_value_bias = false (not true)")
-    epsilon = model.norm_epsilon or _LAYER_EPSILON
-    return {"n_inner": model.feed_forward, "layer_norm_epsilon": epsilon}, problems
+    return {"n_inner": model.feed_forward, "layer_norm_epsilon": model.epsilon}, problems
 
 
 GPT2 = Family(

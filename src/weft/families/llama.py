@@ -58,7 +58,6 @@ _DEFAULTS = {
     "rms_norm_eps": 1e-6,
     "tie_word_embeddings": False,
 }
-_RMS_EPSILON = 1e-6  # RMSNorm's own, which a configuration of ours may leave unsaid
 
 Fields = tuple[dict[str, Any], list[str]]
 
@@ -77,9 +76,9 @@ def _read(theirs: Mapping[str, Any]) -> Fields:
 
 def _write(model: ModelConfig) -> Fields:
     written = {
-        "num_key_value_heads": model.kv_heads or model.heads,
+        "num_key_value_heads": model.groups,
         "head_dim": model.head_width,
-        "rms_norm_eps": model.norm_epsilon or _RMS_EPSILON,
+        "rms_norm_eps": model.epsilon,
         **write_rotary(model),
     }
     return written, []

@@ -150,8 +150,6 @@ _OUR_ONLY = {
     "activation_dropout": 0.0,
 }
 
-_LAYER_EPSILON = 1e-5  # LayerNorm's own, which a configuration of ours may leave unsaid
-
 
 def import_reader(folder: Path, *, family: Family) -> Imported:
     """Read a folder of one of the family's architectures.
@@ -354,7 +352,7 @@ def _unsuited(model: ModelConfig, heads: Iterable[HeadName], family: Family) -> 
 def _write_model(
     model: ModelConfig, heads: Sequence[HeadName], *, family: Family
 ) -> tuple[dict[str, Any], list[str]]:
-    ours = model.model_dump() | {"norm_epsilon": model.norm_epsilon or _LAYER_EPSILON}
+    ours = model.model_dump() | {"norm_epsilon": model.epsilon}
     theirs, problems = write_fields(_FIELDS, ours)
     special, _ = write_fields(_SPECIAL, ours["special"])
     problems += departures(ours, _OUR_ONLY) + _unsuited(model, heads, family)

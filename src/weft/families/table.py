@@ -353,7 +353,7 @@ def _sizes(config: ModelConfig, labels: int) -> dict[str, int]:
         "F": config.feed_forward,
         "K": config.head_width,
         "Q": config.heads * config.head_width,
-        "G": (config.kv_heads or config.heads) * config.head_width,
+        "G": config.groups * config.head_width,
         "P": config.max_length + config.position_offset,
         "S": config.segments,
         "L": labels,

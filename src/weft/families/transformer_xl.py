@@ -13,7 +13,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from weft.config import FolderConfig, GeneratorConfig, ModelConfig
+from weft.config import LAYER_EPSILON, FolderConfig, GeneratorConfig, ModelConfig
 from weft.errors import UserError
 from weft.families.decoder_generation import read_search, write_search
 from weft.families.decoder_tokenizer import check_size, read_tokenizer, write_tokenizer
@@ -254,7 +254,6 @@ _OUR_ONLY = MappingProxyType(
     }
 )
 _CUTOFFS = (20_000, 40_000, 200_000)
-_LAYER_EPSILON = 1e-5  # LayerNorm's own, which a configuration of ours may leave unsaid
 
 Fields = tuple[dict[str, Any], list[str]]
 """The fields that are expressed, and what stands in the way."""
@@ -305,7 +304,7 @@ def write_model(model: ModelConfig, *, layout: Layout) -> Fields:
     """The fields of their configuration by ours."""
     ours = model.model_dump() | {
         "head_size": model.head_width,
-        "norm_epsilon": model.norm_epsilon or _LAYER_EPSILON,
+        "norm_epsilon": model.epsilon,
     }
     theirs, problems = write_fields(_FIELDS, ours)
     problems += departures(ours, _OUR_ONLY)
@@ -401,7 +400,7 @@ def _preset(source: str, **fields: Any) -> Preset:
     shared = {
         **_OUR_ONLY,
         "norm_place": "after",
-        "norm_epsilon": _LAYER_EPSILON,
+        "norm_epsilon": LAYER_EPSILON,
         "tie": "two",
         "initialisation": "normal",
     }

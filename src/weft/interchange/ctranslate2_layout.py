@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from weft.config import ModelConfig
+from weft.config import FARTHEST, ModelConfig
 from weft.families.positions import position_table
 from weft.families.table import Rule, departures, expand, to_ours, to_theirs
 
@@ -21,7 +21,6 @@ ENCODINGS = "position_encodings/encodings"
 """A stack's table of positions."""
 
 _TABLES = ("sinusoidal", "sinusoidal_halves", "none")
-_FARTHEST = 128  # of the buckets of relative positions (see RelativeBuckets)
 
 # Weights by the specification's names, {i} a layer's number, {s} the stack. {p} is weight and bias where there is one, {q}
 # the same of queries, keys and values. Parts of one variable are numbered behind a #.
@@ -122,7 +121,7 @@ def known_variables(config: ModelConfig) -> set[str]:
 
 def _bounds(config: ModelConfig, count: int) -> list[int]:
     """Where a matrix of queries, keys and values, or of the last two alone, falls into its parts."""
-    queries, keys = (heads * config.head_width for heads in (config.heads, config.kv_heads or config.heads))
+    queries, keys = (heads * config.head_width for heads in (config.heads, config.groups))
     return [queries, queries + keys] if count == 3 else [keys]
 
 
@@ -202,7 +201,7 @@ def _computed(config: ModelConfig, weights: Mapping[str, Array]) -> dict[str, Ar
                 config.position, width=config.width, length=config.max_length
             )
         if config.position == "t5":
-            far = np.array(_FARTHEST, np.int32)
+            far = np.array(FARTHEST, np.int32)
             attention = "self_attention/relative_attention_max_distance"
             found |= {f"{stack}/layer_{i}/{attention}": far for i in range(layers)}
         if not config.norm_scale:

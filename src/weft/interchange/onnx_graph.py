@@ -37,9 +37,8 @@ class Graph:
         self.inputs: list[Any] = []
         self.outputs: list[Any] = []
         self.initializers: dict[str, Any] = {}
-        self.rounded: dict[
-            str, tuple[Value, Value]
-        ] = {}  # tables of eight bits, by name: they and their scales
+        self.rounded: dict[str, tuple[Value, Value]] = {}
+        """Tables of eight bits by name, each with its scales."""
 
     def __getattr__(self, operator: str) -> Callable[..., Any]:
         if not operator[0].isupper():
@@ -85,7 +84,7 @@ class Graph:
             table, scales = self._rounded(name, matrix)
             whole, scale, zero = self.DynamicQuantizeLinear(x, outputs=3)
             turned = self.Transpose(table, perm=[1, 0])  # made once, when the model is loaded
-            product = self.Cast(self.MatMulInteger(whole, turned, zero), to=_TYPES["float32"])
+            product = self.cast(self.MatMulInteger(whole, turned, zero), "float32")
             y = self.Mul(product, self.Mul(scale, scales))
         else:
             y = self.MatMul(x, self.Transpose(self.weight(name, matrix), perm=[1, 0]))
@@ -96,8 +95,12 @@ class Graph:
         if not self.int8:
             return self.Gather(self.weight(name, table), rows)
         whole, scales = self._rounded(name, table)
-        vectors = self.Cast(self.Gather(whole, rows), to=_TYPES["float32"])
+        vectors = self.cast(self.Gather(whole, rows), "float32")
         return self.Mul(vectors, self.Unsqueeze(self.Gather(scales, rows), self.whole(-1)))
+
+    def cast(self, x: Value, dtype: str) -> Value:
+        """The same numbers, or truths, as "float32" or "int64"."""
+        return self.Cast(x, to=_TYPES[dtype])
 
     def length(self, x: Value, axis: int) -> Value:
         """How long a tensor is along an axis, (1,)."""

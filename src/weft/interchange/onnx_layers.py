@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from weft.config import ModelConfig
+from weft.config import BUCKETS, FARTHEST, HASH_FACTOR, HASH_PRIME, RMS_EPSILON, ModelConfig
 from weft.families.positions import position_table, rotary_tables
 from weft.interchange.onnx_graph import Graph, Value
 
@@ -16,11 +16,6 @@ __all__ = ["KeysValues", "Layers"]
 Array = NDArray[Any]
 
 HIDDEN = -1e30  # a score that leaves nothing
-LAYER_EPSILON = 1e-5
-RMS_EPSILON = 1e-6
-BUCKETS, FARTHEST = 32, 128
-PRIME, FACTOR = 2**31 - 1, 1_000_003
-FLOAT, WHOLE = 1, 7  # ONNX's types
 
 
 class KeysValues(NamedTuple):
@@ -37,12 +32,11 @@ class Layers:
         self.graph = graph
         self.config = config
         self.weights = weights
-        self.groups = config.kv_heads or config.heads
+        self.groups = config.groups
         # Where several queries' heads share keys, they have an axis of their own: (B, G, H / G, T, K).
         self.shared = config.heads // self.groups > 1
-        self.looks: list[
-            Value
-        ] = []  # of each layer's cross-attention, once it is written: (M, H, B / M · T, S)
+        self.looks: list[Value] = []
+        """The weights (M, H, B / M · T, S) of each layer's cross-attention, once it is written."""
 
     def linear(self, x: Value, *names: str, scale: float = 1.0) -> Value:
         """One product for all linear layers that read the same: their outputs stand side by side. The first is scaled."""
@@ -87,7 +81,7 @@ class Layers:
         for back in range(1, ngrams.longest):
             at = past - back
             tokens = self._slice(numbers, g.whole(at), g.Add(length, g.whole(at)), axis=1)
-            hashed = g.Mod(g.Add(g.Mul(hashed, g.whole(FACTOR)), tokens), g.whole(PRIME))
+            hashed = g.Mod(g.Add(g.Mul(hashed, g.whole(HASH_FACTOR)), tokens), g.whole(HASH_PRIME))
             row = g.Add(g.Mod(hashed, g.whole(ngrams.rows)), g.whole((back - 1) * ngrams.rows))
             found.append(g.Unsqueeze(row, g.whole(2)))
         vectors = g.look_up(name, self.weights[f"{name}.table.weight"], g.Concat(*found, axis=2))
@@ -104,7 +98,7 @@ class Layers:
             return self._rms(x, name, weight)
         scale = g.weight(f"{name}.weight", weight)
         shift = g.weight(f"{name}.bias", np.zeros_like(weight) if bias is None else bias)
-        return g.LayerNormalization(x, scale, shift, axis=-1, epsilon=config.norm_epsilon or LAYER_EPSILON)
+        return g.LayerNormalization(x, scale, shift, axis=-1, epsilon=config.epsilon)
 
     def _rms(self, x: Value, name: str, weight: Array) -> Value:
         g = self.graph
@@ -142,13 +136,13 @@ class Layers:
         """Embedded tokens (B, T, D) to hidden states; `keep` (B, T) is True at real tokens."""
         g, config = self.graph, self.config
         places = self._range(g.whole(0), g.length(x, 1))
-        hidden = self._hide(g.Unsqueeze(keep, g.whole(*([1, 2, 3] if self.shared else [1, 2]))))
+        hidden = self.hide(g.Unsqueeze(keep, g.whole(*([1, 2, 3] if self.shared else [1, 2]))))
         bias = self._position_bias(places, places, name, causal=False)
         seen = hidden if bias is None else g.Add(bias, hidden)
         near = seen
         if config.window is not None:
             distance = g.Abs(g.Sub(g.Unsqueeze(places, g.whole(1)), places))
-            near = g.Add(seen, self._hide(g.Less(distance, g.whole(config.window))))
+            near = g.Add(seen, self.hide(g.Less(distance, g.whole(config.window))))
         x = self._begin(x, g.whole(0), name)
         for number in range(config.encoder_layers):
             far = config.window is None or (config.global_every and number % config.global_every == 0)
@@ -172,16 +166,16 @@ class Layers:
         queries, keys = self._range(begin, end), self._range(g.whole(0), end)
         column = g.Unsqueeze(queries, g.whole(1))
         visible = g.LessOrEqual(keys, column)  # (T, S)
-        bias = self._hide(visible)
+        bias = self.hide(visible)
         near = bias
         if config.window is not None:
             inside = g.Less(g.Sub(column, keys), g.whole(config.window))
-            near = self._hide(g.And(visible, inside))
+            near = self.hide(g.And(visible, inside))
         if (positions := self._position_bias(queries, keys, name, causal=True)) is not None:
             bias, near = g.Add(positions, bias), g.Add(positions, near)
         seen = None
         if source_keep is not None:
-            seen = self._hide(g.Unsqueeze(source_keep, g.whole(*([1, 2, 3] if self.shared else [1, 2]))))
+            seen = self.hide(g.Unsqueeze(source_keep, g.whole(*([1, 2, 3] if self.shared else [1, 2]))))
         x = self._begin(x, begin, name)
         present = []
         for number in range(config.decoder_layers):
@@ -206,6 +200,11 @@ class Layers:
         )
         keys = self._head_norm(self._grouped(keys), f"{name}.key_norm")
         return KeysValues(keys, self._grouped(values))
+
+    def hide(self, visible: Value) -> Value:
+        """0 where something may be seen, and a score that leaves nothing elsewhere."""
+        g = self.graph
+        return g.Where(visible, g.constant(0.0), g.constant(HIDDEN))
 
     def _block(
         self,
@@ -353,7 +352,7 @@ class Layers:
         heads = (self.groups, config.heads // self.groups) if self.shared else (config.heads,)
         if config.position == "alibi":
             ahead = g.Sub(keys, g.Unsqueeze(queries, g.whole(1)))
-            distance = g.Cast(g.Abs(ahead), to=FLOAT)
+            distance = g.cast(g.Abs(ahead), "float32")
             return g.Mul(g.weight("slopes", -alibi_slopes(config.heads).reshape(*heads, 1, 1)), distance)
         if config.position != "t5":
             return None
@@ -361,22 +360,17 @@ class Layers:
         buckets = BUCKETS if causal else BUCKETS // 2
         exact = buckets // 2
         distance = g.Max(g.Neg(ahead), g.whole(0)) if causal else g.Abs(ahead)
-        near = g.Cast(g.Max(distance, g.whole(1)), to=FLOAT)
+        near = g.cast(g.Max(distance, g.whole(1)), "float32")
         far = g.Div(g.Log(g.Div(near, g.constant(exact))), g.constant(math.log(FARTHEST / exact)))
         far = g.Mul(far, g.constant(buckets - exact))
-        far = g.Min(g.Add(g.Cast(far, to=WHOLE), g.whole(exact)), g.whole(buckets - 1))
+        far = g.Min(g.Add(g.cast(far, "int64"), g.whole(exact)), g.whole(buckets - 1))
         bucket = g.Where(g.Less(distance, g.whole(exact)), distance, far)
         if not causal:
-            after = g.Cast(g.Greater(ahead, g.whole(0)), to=WHOLE)
+            after = g.cast(g.Greater(ahead, g.whole(0)), "int64")
             bucket = g.Add(bucket, g.Mul(after, g.whole(buckets)))
         table = self.weights[f"{name}.position.table.weight"].reshape(BUCKETS, *heads)
         vectors = g.Gather(g.weight(f"{name}.buckets", table), bucket)  # (T, S, *heads)
         return g.Transpose(vectors, perm=[*range(2, 2 + len(heads)), 0, 1])
-
-    def _hide(self, visible: Value) -> Value:
-        """0 where something may be seen, and a score that leaves nothing elsewhere."""
-        g = self.graph
-        return g.Where(visible, g.constant(0.0), g.constant(HIDDEN))
 
     def _range(self, begin: Value, end: Value) -> Value:
         g = self.graph

@@ -78,7 +78,7 @@ def _pooled(g: Graph, states: Value, keep: Value, *, pooling: str) -> Value:
     """One vector for each row (B, D): the first token's, or the mean of all real ones."""
     if pooling == "first":
         return g.Gather(states, g.constant(0, np.int64), axis=1)
-    real = g.Unsqueeze(g.Cast(keep, to=1), g.whole(2))
+    real = g.Unsqueeze(g.cast(keep, "float32"), g.whole(2))
     total = g.ReduceSum(g.Mul(states, real), g.whole(1), keepdims=0)
     return g.Div(total, g.ReduceSum(real, g.whole(1), keepdims=0))
 
@@ -87,7 +87,7 @@ def _source(g: Graph, config: ModelConfig, weights: Mapping[str, NDArray[Any]]) 
     layers = Layers(g, config, weights)
     source = g.input("source", "int64", ("M", "S"))
     x = layers.embed(source, "source_embedding")
-    if _knows_ngrams(config):
+    if config.knows_ngrams:
         x = g.Add(x, layers.ngrams(source, None, "source_ngrams")[0])
     states = layers.encoder(x, g.Not(g.Equal(source, g.whole(config.special.pad))))
     for number in range(config.decoder_layers):
@@ -109,7 +109,7 @@ def _decoder(g: Graph, config: ModelConfig, weights: Mapping[str, NDArray[Any]])
         source = g.input("source", "int64", ("M", "S"))
         memory = [_inputs(g, config, f"memory.{number}", "M", "S") for number in range(config.decoder_layers)]
     x = layers.embed(ids, "target_embedding" if crosses else "embedding")
-    if _knows_ngrams(config):
+    if config.knows_ngrams:
         assert config.ngrams is not None
         width = config.ngrams.longest - 1
         before = g.input("past.tokens", "int64", ("B", width))
@@ -139,8 +139,7 @@ def _copying(layers: Layers, states: Value, logits: Value, *, source: Value, kee
     queries = layers.linear(states, "pointer.query", scale=config.head_width**-0.5)  # (B, N, K)
     rows = g.Concat(g.length(keys, 0), g.whole(-1, config.head_width), axis=0)
     scores = g.MatMul(g.Reshape(queries, rows), g.Transpose(keys, perm=[0, 2, 1]))  # (M, B / M · N, S)
-    hidden = g.Where(g.Unsqueeze(keep, g.whole(1)), g.constant(0.0), g.constant(-1e30))
-    places = g.Softmax(g.Add(scores, hidden), axis=-1)
+    places = g.Softmax(g.Add(scores, layers.hide(g.Unsqueeze(keep, g.whole(1)))), axis=-1)
     tokens = g.Expand(g.Unsqueeze(source, g.whole(1)), g.Shape(places))
     vocabulary = g.Concat(g.Shape(places, end=2), g.whole(config.vocabulary), axis=0)
     none = g.Expand(g.constant(0.0), vocabulary)
@@ -157,8 +156,4 @@ def _inputs(g: Graph, config: ModelConfig, name: str, rows: str, length: str) ->
 
 
 def _cached(config: ModelConfig, rows: str, length: str) -> tuple[int | str, ...]:
-    return rows, config.kv_heads or config.heads, length, config.head_width
-
-
-def _knows_ngrams(config: ModelConfig) -> bool:
-    return config.ngrams is not None and config.ngrams.longest > 1
+    return rows, config.groups, length, config.head_width

@@ -47,13 +47,13 @@ class _Cached:
 
 def nothing_read(model: ModelConfig, *, rows: int) -> dict[str, NDArray[Any]]:
     """What a decoder begins with: no keys and no values in any layer, and no tokens."""
-    shape = (rows, model.kv_heads or model.heads, 0, model.head_width)
+    shape = (rows, model.groups, 0, model.head_width)
     past: dict[str, NDArray[Any]] = {
         f"{layer}.{name}": np.zeros(shape, np.float32)
         for layer in range(model.decoder_layers)
         for name in ("keys", "values")
     }
-    if model.ngrams is not None and model.ngrams.longest > 1:
+    if model.ngrams is not None and model.knows_ngrams:
         past["tokens"] = np.zeros((rows, model.ngrams.longest - 1), np.int64)
     return past
 

@@ -6,7 +6,8 @@ from typing import Any, NamedTuple
 import keras
 from keras import ops
 
-from weft.keras.layers import RMS_EPSILON, Layer, RMSNorm, arguments, linear, register
+from weft.config import RMS_EPSILON
+from weft.keras.layers import Layer, RMSNorm, arguments, linear, register
 from weft.keras.positions import Positions
 
 __all__ = ["Cache", "Caches", "MultiHeadAttention", "attend", "joined", "merge", "split"]

@@ -7,7 +7,7 @@ from typing import Any
 import keras
 from keras import ops
 
-from weft.config import ModelConfig
+from weft.config import LAYER_EPSILON, RMS_EPSILON, ModelConfig
 
 __all__ = [
     "ACTIVATIONS",
@@ -30,9 +30,6 @@ __all__ = [
 NORMAL_DEVIATION = 0.02
 
 register = keras.saving.register_keras_serializable(package="weft")
-
-LAYER_EPSILON = 1e-5
-RMS_EPSILON = 1e-6
 
 
 def initial(kind: str) -> Any:

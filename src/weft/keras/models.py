@@ -57,7 +57,7 @@ class Model(keras.Model):
     def new_caches(self, rows: Any, capacity: int) -> Caches:
         """Empty caches for `capacity` tokens of each of so many rows."""
         config = self.config
-        shape = (rows, config.kv_heads or config.heads, capacity, config.head_width)
+        shape = (rows, config.groups, capacity, config.head_width)
         layers = [
             Cache(
                 ops.zeros(shape, self.compute_dtype),

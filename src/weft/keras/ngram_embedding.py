@@ -5,15 +5,11 @@ from typing import Any
 import keras
 from keras import ops
 
-from weft.config import ModelConfig
+from weft.config import HASH_FACTOR, HASH_PRIME, ModelConfig
 from weft.errors import UserError
 from weft.keras.layers import Layer, arguments, register
 
 __all__ = ["NgramEmbedding", "ngrams_of"]
-
-# Both as in `weft.nn.ngram_embedding`, so that a row means the same n-grams there and here.
-PRIME = 2**31 - 1
-FACTOR = 1_000_003
 
 
 @register
@@ -61,13 +57,13 @@ class NgramEmbedding(Layer):
         hashed, found = numbers[:, begin:], []
         for back in range(1, self.longest):
             tokens = numbers[:, begin - back : begin - back + length]
-            hashed = (hashed * FACTOR + tokens) % PRIME
+            hashed = (hashed * HASH_FACTOR + tokens) % HASH_PRIME
             found.append(hashed % self.rows + (back - 1) * self.rows)
         return ops.stack(found, axis=-1)
 
 
 def ngrams_of(config: ModelConfig, **kwargs: Any) -> NgramEmbedding | None:
     """What a model knows of n-grams, if anything."""
-    if config.ngrams is None or config.ngrams.longest == 1:
+    if config.ngrams is None or not config.knows_ngrams:
         return None
     return NgramEmbedding(config.width, **config.ngrams.model_dump(), **kwargs)

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from keras import ops
 
-from weft.config import ModelConfig
+from weft.config import BUCKETS, FARTHEST, ModelConfig
 from weft.families.positions import position_table
 from weft.keras.layers import Layer, initial, register
 
@@ -133,25 +133,23 @@ class RelativeBuckets(Positions):
     """A trained bias for each head and bucket of distances, exact when near and logarithmic when far (Raffel et al. 2020,
     section 2.1)."""
 
-    BUCKETS, FARTHEST = 32, 128
-
     def __init__(self, num_heads: int, *, causal: bool, **kwargs: Any) -> None:
         super().__init__({"num_heads": num_heads, "causal": causal}, **kwargs)
         self.causal = causal
         self.table: Any = None
 
     def build(self, input_shape: Any) -> None:
-        shape = (self.BUCKETS, self.settings["num_heads"])
+        shape = (BUCKETS, self.settings["num_heads"])
         self.table = self.add_weight(shape=shape, initializer=initial("normal"), name="table")
 
     def bias(self, queries: Any, keys: Any) -> Any:
         ahead = keys[None, :] - queries[:, None]  # (T, S)
-        buckets = self.BUCKETS if self.causal else self.BUCKETS // 2
+        buckets = BUCKETS if self.causal else BUCKETS // 2
         side = ops.zeros_like(ahead) if self.causal else ops.cast(ahead > 0, ahead.dtype) * buckets
         distance = ops.maximum(-ahead, 0) if self.causal else ops.abs(ahead)
         exact = buckets // 2
         near = ops.cast(ops.maximum(distance, 1), "float32") / exact
-        far = ops.cast(ops.log(near) / math.log(self.FARTHEST / exact) * (buckets - exact), ahead.dtype)
+        far = ops.cast(ops.log(near) / math.log(FARTHEST / exact) * (buckets - exact), ahead.dtype)
         far = ops.minimum(exact + far, buckets - 1)
         vectors = ops.take(self.table, side + ops.where(distance < exact, distance, far), axis=0)
         return ops.transpose(vectors, (2, 0, 1))

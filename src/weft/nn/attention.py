@@ -7,11 +7,11 @@ import torch
 from jaxtyping import Bool, Float
 from torch import Tensor, nn
 
-from weft.config import ModelConfig
+from weft.config import RMS_EPSILON, ModelConfig
 from weft.nn.cache import LayerCache
 from weft.nn.kernels import attend
 from weft.nn.masks import Run
-from weft.nn.norms import RMS_EPSILON, RMSNorm
+from weft.nn.norms import RMSNorm
 from weft.nn.positions import Position, Positions
 from weft.nn.taps import Tap
 
@@ -29,7 +29,7 @@ class Attention(nn.Module):
     def __init__(self, config: ModelConfig) -> None:
         super().__init__()
         self.heads = config.heads
-        self.groups = config.kv_heads or config.heads
+        self.groups = config.groups
         self.dropout = config.attention_dropout
         self.head_width = config.head_width
         bias = config.bias if config.query_key_value_bias is None else config.query_key_value_bias

@@ -5,18 +5,15 @@ from jaxtyping import Int
 from torch import Tensor, nn
 from torch.nn import functional
 
-from weft.config import ModelConfig, NgramVectors
+from weft.config import HASH_FACTOR, HASH_PRIME, ModelConfig, NgramVectors
 from weft.nn.dropout import drop
 
 __all__ = ["NgramEmbedding", "make_ngrams"]
 
-PRIME = 2**31 - 1
-FACTOR = 1_000_003  # whose products with what is below the prime fit into 63 bits
-
 
 def make_ngrams(config: ModelConfig) -> "NgramEmbedding | None":
     """What a model knows of n-grams, if anything."""
-    if config.ngrams is None or config.ngrams.longest == 1:
+    if config.ngrams is None or not config.knows_ngrams:
         return None
     return NgramEmbedding(config.ngrams, width=config.width)
 
@@ -71,6 +68,6 @@ class NgramEmbedding(nn.Module):
             tokens = numbers[:, past - back : past - back + length]
             if positions is not None:
                 tokens = torch.where(positions < back, 0, tokens)
-            hashed = (hashed * FACTOR + tokens) % PRIME
+            hashed = (hashed * HASH_FACTOR + tokens) % HASH_PRIME
             found.append(hashed % self.rows + (back - 1) * self.rows)
         return torch.stack(found, dim=-1)

@@ -7,12 +7,9 @@ from jaxtyping import Float
 from torch import Tensor, nn
 from torch.nn import functional
 
-from weft.config import ModelConfig
+from weft.config import RMS_EPSILON, ModelConfig
 
-__all__ = ["RMS_EPSILON", "RMSNorm", "make_norm"]
-
-LAYER_EPSILON = 1e-5
-RMS_EPSILON = 1e-6
+__all__ = ["RMSNorm", "make_norm"]
 
 
 def _normalise(x: Tensor, epsilon: float) -> tuple[Tensor, Tensor]:
@@ -64,6 +61,5 @@ class RMSNorm(nn.Module):
 def make_norm(config: ModelConfig, width: int) -> nn.Module:
     """LayerNorm (Ba et al. 2016) or RMSNorm over the last `width` numbers."""
     if config.norm == "rms":
-        return RMSNorm(width, scale=config.norm_scale, epsilon=config.norm_epsilon or RMS_EPSILON)
-    epsilon = config.norm_epsilon or LAYER_EPSILON
-    return nn.LayerNorm(width, eps=epsilon, elementwise_affine=config.norm_scale)
+        return RMSNorm(width, scale=config.norm_scale, epsilon=config.epsilon)
+    return nn.LayerNorm(width, eps=config.epsilon, elementwise_affine=config.norm_scale)

@@ -6,7 +6,7 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor, nn
 
-from weft.config import ModelConfig, RotaryScaling
+from weft.config import BUCKETS, FARTHEST, ModelConfig, RotaryScaling
 
 Positions = Int[Tensor, "*B T"] | slice
 """The positions of tokens: a slice where each row has the same and they follow each other, which costs no look-up."""
@@ -161,21 +161,18 @@ class RelativeBuckets(Position):
     """A trained bias for each head and bucket of distances, exact when near and logarithmic when far
     (Raffel et al. 2020, section 2.1)."""
 
-    BUCKETS = 32
-    FARTHEST = 128
-
     def __init__(self, heads: int, *, causal: bool) -> None:
         super().__init__()
         self.causal = causal
-        self.table = nn.Embedding(self.BUCKETS, heads)
+        self.table = nn.Embedding(BUCKETS, heads)
 
     def bias(self, queries: Int[Tensor, " T"], keys: Int[Tensor, " S"]) -> Float[Tensor, "H T S"]:
         ahead = keys[None, :] - queries[:, None]  # (T, S)
-        buckets = self.BUCKETS if self.causal else self.BUCKETS // 2
+        buckets = BUCKETS if self.causal else BUCKETS // 2
         side = torch.zeros_like(ahead) if self.causal else (ahead > 0).long() * buckets
         distance = (-ahead).clamp(min=0) if self.causal else ahead.abs()
         exact = buckets // 2
-        logarithm = torch.log(distance.clamp(min=1).float() / exact) / math.log(self.FARTHEST / exact)
+        logarithm = torch.log(distance.clamp(min=1).float() / exact) / math.log(FARTHEST / exact)
         far = (exact + (logarithm * (buckets - exact)).long()).clamp(max=buckets - 1)
         vectors: Tensor = self.table(side + torch.where(distance < exact, distance, far))
         return vectors.permute(2, 0, 1)
