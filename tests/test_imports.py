@@ -21,7 +21,9 @@ config → families → runs → models → generate → tasks → training → 
 config → nn → models
 config → overrides → saved
 text, families, overrides, runs → description → saved, interchange, keras
-text, models, runs → saved → exchange → tasks → pipelines → loading → api
+text, families → readme → interchange, keras
+text, models, runs → saved → exchange → tasks → pipelines → loading → facts → api
+training → facts
 generate → network → tasks, interchange
 data, text, families, overrides, generate → interchange → exchange
 config, families → recipes → tasks
@@ -33,7 +35,16 @@ config, text, families, runs → keras → exchange
 """
 
 # Importing any of these loads no torch, so that the command line answers at once.
-TORCH_FREE = ("__init__.py", "description.py", "errors.py", "overrides.py", "recipes.py", "cli/__init__.py")
+TORCH_FREE = (
+    "__init__.py",
+    "description.py",
+    "errors.py",
+    "facts.py",
+    "loading.py",
+    "overrides.py",
+    "recipes.py",
+    "cli/__init__.py",
+)
 TORCH_FREE += ("runs/claim.py", "runs/folder.py", "runs/log.py", "runs/tensor_files.py")
 TORCH_FREE += ("generate/config.py", "generate/hypothesis.py", "pipelines/registry.py")
 TORCH_FREE_PACKAGES = ("config", "corpus", "families", "text")

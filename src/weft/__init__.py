@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from weft import nn
-    from weft.api import export_model, import_model, info, resume, train
+    from weft.api import export_model, import_model, resume, train
+    from weft.facts import info
     from weft.loading import load
 
 __all__ = ["__version__", "export_model", "import_model", "info", "load", "nn", "resume", "train"]
@@ -21,6 +22,8 @@ def __getattr__(name: str) -> object:
         return import_module("weft.nn")
     if name == "load":
         return import_module("weft.loading").load
+    if name == "info":
+        return import_module("weft.facts").info
     if name in __all__:
         return getattr(import_module("weft.api"), name)
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

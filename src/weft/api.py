@@ -10,11 +10,12 @@ from typing import Any, Literal, TypeAlias
 import torch
 
 from weft.config import EncoderConfig, GeneratorConfig
-from weft.description import read_config, tokenizer_class
+from weft.description import RUN, read_config, tokenizer_class
 from weft.errors import UserError
 from weft.exchange import export_model, import_model
+from weft.facts import read_result
 from weft.interchange.ctranslate2_import import is_ctranslate2
-from weft.loading import describe, load
+from weft.loading import load
 from weft.models.decoder import Decoder
 from weft.models.encoder import Encoder
 from weft.models.ngrams import load_ngrams
@@ -27,18 +28,16 @@ from weft.pipelines.generator import Generator
 from weft.pipelines.registry import PIPELINES
 from weft.pipelines.torch_seq2seq import TorchSeq2Seq
 from weft.pipelines.translator import Evaluation, Translation, Translator
-from weft.preparation import DATA, RUN, check, find_problem, placed, prepare, prospect, read_run, refuse_large
+from weft.preparation import DATA, check, find_problem, placed, prepare, prospect, read_run, refuse_large
 from weft.runs.claim import claim, give_back
-from weft.runs.folder import REQUEST, read_manifest, update_folder
-from weft.runs.log import read_log
-from weft.runs.manifest import MANIFEST
-from weft.saved import load_saved, make_model
+from weft.runs.folder import REQUEST, update_folder
+from weft.saved import load_saved
 from weft.tasks.reading import Reader
 from weft.tasks.registry import PROBLEMS
 from weft.text.tokenizer import Tokenizer
-from weft.training.loop import Result, Trainer
+from weft.training.loop import Trainer
 from weft.training.metrics import METRICS
-from weft.training.report import Reporter, Silent
+from weft.training.report import Reporter, Result, Silent
 from weft.training.world import World
 
 __all__ = [
@@ -48,7 +47,6 @@ __all__ = [
     "Translator",
     "export_model",
     "import_model",
-    "info",
     "load",
     "resume",
     "train",
@@ -127,11 +125,11 @@ def resume(run: str | Path, *, device: str | None = None, report: Reporter | Non
     began = time.monotonic()
     folder, world = Path(run), World()
     if not world.leads:
-        return _result(folder) or _run(folder, began=began, device=device, report=report, world=world)
+        return read_result(folder) or _run(folder, began=began, device=device, report=report, world=world)
     with claim(folder, resume=True):
         if not (folder / REQUEST).exists():
             raise UserError(f"{folder}: a model, but not a run: there is nothing to go on with")
-        if (result := _result(folder)) is not None:
+        if (result := read_result(folder)) is not None:
             if report is not None:
                 report.message("the run is finished: nothing is left to do")
                 report.finish(result)
@@ -161,32 +159,6 @@ def load_on_torch(
     assert isinstance(model, Encoder | Seq2Seq)
     network = Reader(model) if isinstance(model, Encoder) else TorchSeq2Seq(model)
     return PIPELINES[config.task](config, network=network, tokenizer=tokenizer, precision=chosen, **beside)
-
-
-def info(path: str | Path) -> dict[str, Any]:
-    """What a folder holds, without loading its weights."""
-    folder = Path(path)
-    config = describe(folder)
-    with torch.device("meta"):
-        model = make_model(config)
-    return {
-        "folder": str(folder),
-        **config.facts,
-        "parameters": sum(parameter.numel() for parameter in model.parameters()),
-        "weft": read_manifest(folder).weft if (folder / MANIFEST).is_file() else None,
-        "model": config.model.model_dump(),
-        "run": json.loads((folder / RUN).read_text("utf-8")) if (folder / RUN).exists() else None,
-        "result": _result(folder),
-    }
-
-
-def _result(folder: Path) -> Result | None:
-    """How a run ended; None where it has not, and where there was none."""
-    path = folder / METRICS
-    records = read_log(path) if path.exists() else []
-    if not records or not records[-1].get("finished"):
-        return None
-    return Result(**{name: records[-1][name] for name in Result._fields})
 
 
 def _run(folder: Path, *, began: float, device: str | None, report: Reporter | None, world: World) -> Result:

@@ -15,10 +15,20 @@ from weft.runs.folder import read_manifest
 from weft.runs.manifest import DamagedError
 from weft.text.tokenizer import Tokenizer
 
-__all__ = ["CONFIG", "DESCRIPTION", "open_tokenizer", "read_config", "read_description", "tokenizer_class"]
+__all__ = [
+    "CONFIG",
+    "DESCRIPTION",
+    "RUN",
+    "library_of",
+    "open_tokenizer",
+    "read_config",
+    "read_description",
+    "tokenizer_class",
+]
 
 CONFIG = "config.json"  # what the model is
 DESCRIPTION = "weft.json"  # the same, in a folder of another layout
+RUN = "run.json"  # what came of a run's request: the resolved configuration, which alone reproduces the run
 ELSEWHERE = {"model.bin": "CTranslate2", "model.onnx": "ONNX Runtime", "decoder.onnx": "ONNX Runtime"}
 
 
@@ -26,6 +36,10 @@ def read_description(path: Path) -> FolderConfig:
     """The description of a model in a JSON file; a UserError where there is none that this weft knows."""
     try:
         described = json.loads(path.read_bytes())
+    except FileNotFoundError as error:
+        raise UserError(
+            f"{path}: missing: it says what the model is, and stands in each folder that weft exports"
+        ) from error
     except OSError as error:
         raise UserError(f"{path}: {error.strerror}") from error
     except (ValueError, RecursionError) as error:
@@ -42,13 +56,17 @@ def read_description(path: Path) -> FolderConfig:
         raise UserError(f"{path}: {error}") from error
 
 
+def library_of(folder: Path) -> str | None:
+    """The library that a folder's model was exported for; None for weft's own."""
+    return next((library for name, library in ELSEWHERE.items() if (folder / name).is_file()), None)
+
+
 def read_config(folder: Path) -> FolderConfig:
     """What the model in a folder is; its files' names and sizes are checked."""
-    for name, library in ELSEWHERE.items():
-        if (folder / name).is_file():
-            raise UserError(
-                f"{folder}: a model for {library}, which is used as it is: here one of weft's own is needed"
-            )
+    if (library := library_of(folder)) is not None:
+        raise UserError(
+            f"{folder}: a model for {library}, which is used as it is: here one of weft's own is needed"
+        )
     read_manifest(folder)
     path = folder / CONFIG
     if not path.exists():

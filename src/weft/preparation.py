@@ -9,7 +9,7 @@ import torch
 
 from weft.config import ModelConfig, ReadingRun, RunConfig, SpecialTokens
 from weft.data.sources import absolute
-from weft.description import CONFIG
+from weft.description import CONFIG, RUN
 from weft.errors import UserError, suggest
 from weft.nn.precision import matmul_flops, training_dtype
 from weft.overrides import Settings, validate
@@ -28,7 +28,6 @@ from weft.training.schedule import Plan
 
 __all__ = [
     "DATA",
-    "RUN",
     "check",
     "find_problem",
     "placed",
@@ -38,7 +37,6 @@ __all__ = [
     "refuse_large",
 ]
 
-RUN = "run.json"  # what came of the request: the resolved configuration, which alone reproduces the run
 DATA = "data"
 UNKNOWN = 2**31  # pieces, as long as there is no tokenizer
 

@@ -130,7 +130,6 @@ def calls(monkeypatch: pytest.MonkeyPatch) -> list[SimpleNamespace]:
     api.__dict__.update(
         train=record("train", train),
         resume=record("resume", train),
-        info=record("info", lambda run: {"folder": str(run), "parameters": 1000, "model": {"width": 64}}),
         import_model=record("import_model", lambda *_, **__: None),
         export_model=record("export_model", lambda *_, **__: None),
     )
@@ -138,6 +137,8 @@ def calls(monkeypatch: pytest.MonkeyPatch) -> list[SimpleNamespace]:
     monkeypatch.setattr("weft.description.read_config", lambda _: Translator.config)
     monkeypatch.setattr("weft.loading.describe", lambda _: Translator.config)
     monkeypatch.setattr("weft.loading.load", record("load", load))
+    facts = {"parameters": 1000, "model": {"width": 64}}
+    monkeypatch.setattr("weft.facts.info", record("info", lambda run: {"folder": str(run), **facts}))
     return kept
 
 

@@ -81,7 +81,7 @@ def test_info(weft: Callable[..., Any], monkeypatch: pytest.MonkeyPatch) -> None
     facts = {"folder": "run", "parameters": 1000, "model": {"width": 64}}
     assert json.loads(weft("info", "run", "--json").out) == facts
     settings = {"task": "translate", "train": {"max_steps": 10, "minutes": None}}
-    monkeypatch.setattr(sys.modules["weft.api"], "info", lambda _: {**facts, "run": settings})
+    monkeypatch.setattr("weft.facts.info", lambda _: {**facts, "run": settings})
     assert weft("info", "run").out.endswith("Settings\ntask: translate\ntrain.max_steps: 10\n")
 
 

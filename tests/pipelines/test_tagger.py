@@ -14,7 +14,7 @@ from weft.errors import UserError
 from weft.models.encoder import Encoder
 from weft.pipelines.tagger import Entity, Tagger
 from weft.tasks.reading import Reader
-from weft.training.loop import Result
+from weft.training.report import Result
 
 NAMES = ["Anna", "Bert", "Carla", "Dora", "Emil"]
 PLACES = ["Oslo", "Lima", "Big Rock", "New York City", "Bonn"]

@@ -22,8 +22,7 @@ from weft.runs.tensors import read_tensors
 from weft.tasks.language_model import LanguageProblem
 from weft.tasks.next_token import Apart, LanguageModel, Streamed
 from weft.training import loop
-from weft.training.loop import Result
-from weft.training.report import Silent
+from weft.training.report import Result, Silent
 
 MODEL = {
     "architecture": "decoder",
@@ -456,7 +455,7 @@ def test_a_run_begins_with_what_another_has_learned(
     assert begun.loss is not None
     assert begun.loss < 0.3
     assert (tmp_path / "more" / "tokenizer.json").read_bytes() == (learned[0] / "tokenizer.json").read_bytes()
-    shape = weft.api.info(tmp_path / "more")["model"]
+    shape = weft.info(tmp_path / "more")["model"]
     assert (shape["width"], shape["decoder_layers"]) == (32, 2)
 
 

@@ -22,8 +22,7 @@ from weft.runs.log import read_log
 from weft.runs.tensors import read_tensors
 from weft.tasks.masked_lm import MaskedLM, MaskedProblem, _states
 from weft.training import loop
-from weft.training.loop import Result
-from weft.training.report import Silent
+from weft.training.report import Result, Silent
 
 WORDS = ["zero", "one", "two", "three", "four", "five", "six"]
 MODEL = {

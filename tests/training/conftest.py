@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 import weft.api
-from weft.training.loop import Result
+from weft.training.report import Result
 
 WORDS = {"a": "eins", "b": "zwei", "c": "drei", "d": "vier", "e": "fünf", "f": "sechs", "g": "sieben"}
 SMALL = {

@@ -23,8 +23,7 @@ from weft.runs.log import read_log
 from weft.runs.tensors import read_tensors
 from weft.tasks.translate import Translate
 from weft.training import loop
-from weft.training.loop import Result
-from weft.training.report import Silent
+from weft.training.report import Result, Silent
 from weft.training.world import World
 
 from .conftest import SMALL

@@ -15,8 +15,7 @@ from weft.runs.log import read_log
 from weft.tasks.translate import Translate
 from weft.training import metrics
 from weft.training.curves import draw_curves
-from weft.training.loop import Result
-from weft.training.report import Silent
+from weft.training.report import Result, Silent
 
 Begin = Callable[..., Result]
 
@@ -126,4 +125,4 @@ def test_a_word_when_the_text_is_learned_by_heart(
 
 def test_info_tells_how_it_ended(tmp_path: Path, begin: Begin) -> None:
     result = begin(tmp_path / "run", steps=3)
-    assert weft.api.info(tmp_path / "run")["result"].steps == result.steps
+    assert weft.info(tmp_path / "run")["result"].steps == result.steps

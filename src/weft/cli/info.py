@@ -24,7 +24,7 @@ def info(run: Path, /, *, as_json: Json = False) -> None:
     run
         The folder of a model.
     """
-    from weft.api import info as look
+    from weft.facts import info as look
 
     facts = look(run)
     if as_json:

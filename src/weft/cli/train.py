@@ -18,7 +18,7 @@ from weft.cli.progress import Watcher, watcher
 from weft.errors import Terminated
 
 if TYPE_CHECKING:
-    from weft.training.loop import Result
+    from weft.training.report import Result
 
 __all__ = ["app"]
 

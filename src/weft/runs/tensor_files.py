@@ -1,6 +1,7 @@
 """Where tensors lie on disk, without torch: whole or in parts, a tensor of several names written once."""
 
 import json
+import math
 from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -16,6 +17,7 @@ __all__ = [
     "ALIASES",
     "MODEL",
     "check_tensors",
+    "count_numbers",
     "open_tensors",
     "read_aliases",
     "read_arrays",
@@ -93,6 +95,12 @@ def read_shapes(file: Path) -> dict[str, tuple[int, ...]]:
     with open_tensors(file) as opened:
         shapes = {name: tuple(opened.get_slice(name).get_shape()) for name in opened.keys()}  # noqa: SIM118
         return shapes | {alias: shapes[name] for alias, name in read_aliases(opened, shapes, file).items()}
+
+
+def count_numbers(file: Path) -> int:
+    """How many numbers a file's tensors hold, each tensor once."""
+    with open_tensors(file) as opened:
+        return sum(math.prod(opened.get_slice(name).get_shape()) for name in opened.keys())  # noqa: SIM118
 
 
 def check_tensors(path: Path, expected: Mapping[str, Sequence[int]]) -> None:

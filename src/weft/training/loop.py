@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping
 from contextlib import ExitStack
 from functools import partial
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -24,12 +24,12 @@ from weft.training.curves import draw_curves
 from weft.training.metrics import METRICS, Metrics
 from weft.training.optimizers import make_optimizers
 from weft.training.pace import Pace
-from weft.training.report import Reporter
+from weft.training.report import Reporter, Result
 from weft.training.schedule import Plan, learning_rate
 from weft.training.stopping import Stopping
 from weft.training.world import World
 
-__all__ = ["PLAN", "Result", "Trainer"]
+__all__ = ["PLAN", "Trainer"]
 
 PLAN = "plan.json"
 CURVES = "curves.svg"
@@ -40,18 +40,6 @@ AVERAGES = 50  # weights that the average is made of, at the most
 TELL_SECONDS = 0.2
 OVERFITTING = 2  # validations without a gain, after which a word is due
 NAMED = 5  # of the examples of a batch that went wrong
-
-
-class Result(NamedTuple):
-    """How a run ended: `kept` says which weights are the model's, by what they are worth on the held-out examples."""
-
-    steps: int
-    loss: float | None
-    scores: dict[str, float]
-    kept: str
-    seconds: float
-    tokens: int
-    padding: float
 
 
 class Trainer:

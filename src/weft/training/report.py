@@ -1,9 +1,21 @@
 """What a run tells whoever watches it."""
 
 from collections.abc import Mapping
-from typing import Any, Protocol
+from typing import Any, NamedTuple, Protocol
 
-__all__ = ["Reporter", "Silent"]
+__all__ = ["Reporter", "Result", "Silent"]
+
+
+class Result(NamedTuple):
+    """How a run ended: `kept` says which weights are the model's, by what they are worth on the held-out examples."""
+
+    steps: int
+    loss: float | None
+    scores: dict[str, float]
+    kept: str
+    seconds: float
+    tokens: int
+    padding: float
 
 
 class Reporter(Protocol):
@@ -21,7 +33,7 @@ class Reporter(Protocol):
     ) -> None: ...
     def validation(self, step: int, loss: float, scores: Mapping[str, float], best: bool) -> None: ...
     def message(self, text: str) -> None: ...
-    def finish(self, result: Any) -> None: ...
+    def finish(self, result: Result) -> None: ...
 
 
 class Silent:
@@ -47,5 +59,5 @@ class Silent:
     def message(self, text: str) -> None:
         return
 
-    def finish(self, result: Any) -> None:
+    def finish(self, result: Result) -> None:
         return
