@@ -24,7 +24,9 @@ from weft.interchange.ctranslate2_import import (
 from weft.interchange.extras import need
 from weft.interchange.onnx_engine import is_onnx
 from weft.interchange.onnx_export import export_onnx
+from weft.interchange.onnx_readme import onnx_readme
 from weft.models.ngrams import NGRAMS
+from weft.readme import README
 from weft.runs.folder import verify, write_folder
 from weft.runs.manifest import MANIFEST
 from weft.runs.tensors import MODEL, save_tensors
@@ -100,7 +102,9 @@ def export_model(
     if to == "onnx":
         ngrams = {path.name: path.read_bytes() for path in folder.glob(NGRAMS)}
         files = export_onnx(saved.config, weights, quantization=precision)
-        write_folder(Path(out), kind="onnx", files=files | described | tokenizer | ngrams)
+        page = onnx_readme(saved.config, tokenizer=saved.tokenizer, precision=precision, votes=bool(ngrams))
+        beside = {README: page.encode(), **described, **tokenizer, **ngrams}
+        write_folder(Path(out), kind="onnx", files=files | beside)
         return ()
     if to == "ctranslate2":
         files = export_ctranslate2(

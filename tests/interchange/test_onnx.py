@@ -1,6 +1,7 @@
 """Models as ONNX: the same numbers as on PyTorch, and the same answers where PyTorch is not installed."""
 
 import json
+import re
 import subprocess
 import sys
 from collections.abc import Callable
@@ -285,12 +286,59 @@ def test_without_pytorch_the_answers_are_the_same(task: str, tmp_path: Path) -> 
     assert json.loads(ran.stdout) == json.loads(json.dumps(eval(f"[{ASKED[task]}]", told)))  # noqa: S307
 
 
+PAGE_PROGRAM = """
+import sys
+for name in ("torch", "weft"):
+    sys.modules[name] = None
+{program}
+"""
+
+
+@pytest.mark.parametrize("task", ASKED)
+def test_the_program_on_the_page_runs_without_weft(task: str, tmp_path: Path) -> None:
+    run = save(tmp_path / "run", task)
+    export_model(run, to="onnx", out=tmp_path / "there")
+    page = (tmp_path / "there" / "README.md").read_text()
+    (program,) = re.findall(r"```python\n(.*?)```", page, re.DOTALL)
+    ran = subprocess.run(
+        [sys.executable, "-c", PAGE_PROGRAM.format(program=program)],
+        cwd=tmp_path / "there",
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert (ran.returncode, ran.stderr) == (0, "")
+    model = weft.load(run, precision="float32")
+    match task:
+        case "translate":
+            assert ran.stdout.strip() == model.translate("Ein Hund läuft.", beams=1, max_length=63).text
+        case "summarize":
+            assert ran.stdout.strip() == model.summarize("Ein Hund läuft.", beams=1, max_length=63).text
+        case "language-model":
+            assert ran.stdout.strip() == model.generate("Once upon a time", tokens=30).text.strip()
+        case "classify":
+            numbers = [float(each) for each in re.findall(r"0\.\d+", ran.stdout)]
+            assert len(numbers) == 2 * len(model.config.labels)
+        case _:
+            assert ran.stdout.strip()
+
+
+def test_what_a_folder_holds_is_told_without_pytorch(tmp_path: Path) -> None:
+    run = save(tmp_path / "run", "translate")
+    export_model(run, to="onnx", out=tmp_path / "there")
+    first = PROGRAM[: PROGRAM.index("import weft\n")].replace("{{", "{").replace("}}", "}")
+    for folder, said in ((run, "parameters: "), (tmp_path / "there", "runs on: ONNX Runtime")):
+        program = f"{first}from weft.cli import main\nsys.exit(main(['info', {str(folder)!r}]))"
+        ran = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=False)
+        assert (ran.returncode, ran.stderr) == (0, "")
+        assert said in ran.stdout
+
+
 def test_what_needs_pytorch_says_so(tmp_path: Path) -> None:
     run = save(tmp_path / "run", "embed")
     first = PROGRAM[: PROGRAM.index("import weft\n")].replace("{{", "{").replace("}}", "}")
     for command in (
         ["embed", str(run), "the dog", "the cat"],
-        ["info", str(run)],
         ["export", str(run), "--out", "never"],
     ):
         program = f"{first}from weft.cli import main\nsys.exit(main({command!r}))"

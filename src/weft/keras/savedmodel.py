@@ -32,11 +32,11 @@ from weft.keras.models import Decoder, Encoder, Model, obstacles
 from weft.keras.prompts import continue_prompts
 from weft.keras.savedmodel_readme import readme
 from weft.keras.weights import fill, make_model
+from weft.readme import README, frame_of, reading_of
 from weft.text.tokenizer import Tokenizer
 
-__all__ = ["README", "export_savedmodel"]
+__all__ = ["export_savedmodel"]
 
-README = "README.md"
 BEAMS = 5  # of a folder that says nothing, as in `weft translate`
 
 FREE: dict[str, Any] = {
@@ -99,7 +99,7 @@ def export_savedmodel(
     described = _description(folder, signatures, tokenizer)
     written = {
         DESCRIPTION: json.dumps(described, indent=2, ensure_ascii=False).encode(),
-        README: readme(described, marian=isinstance(tokenizer, MarianTokenizer)).encode(),
+        README: readme(described, frame=frame_of(folder, tokenizer), reading=reading_of(tokenizer)).encode(),
     }
     return _save(model, signatures) | written | dict(files)
 
@@ -290,7 +290,7 @@ def _description(
 ) -> dict[str, Any]:
     """What there is to know about the functions and their token ids, as JSON."""
     config = folder.model
-    before, between, after = _around(folder, tokenizer)
+    frame = frame_of(folder, tokenizer)
     found: dict[str, Any] = {
         "form": "TensorFlow SavedModel",
         "weft": __version__,
@@ -301,9 +301,9 @@ def _description(
         "longest": folder.maximum if isinstance(folder, ReaderConfig) else config.max_length,
         "vocabulary": config.vocabulary,
         "special": config.special.model_dump(),
-        "before": before,
-        "between": between,
-        "after": after,
+        "before": frame.before,
+        "between": frame.between,
+        "after": frame.after,
     }
     if isinstance(folder, TranslatorConfig):
         found["directions"] = [list(pair) for pair in folder.directions]
@@ -313,17 +313,3 @@ def _description(
     if isinstance(folder, ReaderConfig) and folder.labels:
         found["labels"] = list(folder.labels)
     return found | {"config": folder.model_dump(mode="json")}
-
-
-def _around(
-    folder: FolderConfig, tokenizer: Tokenizer | MarianTokenizer
-) -> tuple[list[int], list[int], list[int]]:
-    """The ids that stand before a text, between two, and after."""
-    if isinstance(folder, ReaderConfig):
-        assert isinstance(tokenizer, Tokenizer)
-        before, between, after = tokenizer.layout
-        return list(before), list(between), list(after)
-    if isinstance(folder, GeneratorConfig):
-        return list(folder.prefix), [], []
-    ended = not isinstance(folder, TranslatorConfig) or folder.ends_source
-    return [], [], [folder.model.special.end] if ended else []
