@@ -33,11 +33,11 @@ class Network(Protocol):
         *,
         places: Sequence[Sequence[int]] | None = None,
     ) -> Iterator[tuple[NDArray[np.int64], NDArray[np.float32]]]:
-        """The numbers of texts that are equally long, and what a head says of them, the longest texts first.
+        """The numbers of some texts, and what a head says of them, until all have been: the longest texts first.
 
-        "states" (R, T, D) and the scores of "tag" and "answer" (R, T, L) are for each token, those of "classify" (R, L) for
-        each text, those of "masked" (M, V) for the tokens at the `places` of each text, in their order. On PyTorch what a
-        text gets does not depend on the others.
+        "states" (R, T, D) and the scores of "tag" and "answer" (R, T, L) are for each token of texts that are equally long,
+        those of "classify" (R, L) for each text, those of "masked" (M, V) for the tokens at the `places` of each text, in
+        their order. On PyTorch what a text gets does not depend on the others.
         """
 
 

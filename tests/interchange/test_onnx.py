@@ -20,7 +20,7 @@ from weft.config import FOLDERS, FolderConfig, GeneratorConfig, ModelConfig, Tra
 from weft.description import CONFIG
 from weft.errors import UserError
 from weft.exchange import export_model
-from weft.interchange import onnx_export
+from weft.interchange import onnx_graph
 from weft.interchange.onnx_export import export_onnx
 from weft.interchange.onnx_models import make_graphs
 from weft.interchange.onnx_predictors import nothing_read
@@ -438,9 +438,10 @@ def test_what_has_no_graph_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
     )
     with pytest.raises(UserError, match="recurrence"):
         export_onnx(GeneratorConfig(model=recurrent), {})
-    monkeypatch.setattr(onnx_export, "_MOST_BYTES", 1000)
+    config = GeneratorConfig(model=ModelConfig.model_validate(BASE | DECODER))
+    monkeypatch.setattr(onnx_graph, "MOST_BYTES", 1000)
     with pytest.raises(UserError, match="2 GiB.*--quantization int8"):
-        export_onnx(GeneratorConfig(model=ModelConfig.model_validate(BASE | DECODER)), {"a": np.zeros(1000)})
+        export_onnx(config, arrays(make(config)))
 
 
 def test_an_extra_that_is_missing_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

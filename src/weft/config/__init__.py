@@ -7,6 +7,7 @@ from weft.config.constants import (
     HASH_FACTOR,
     HASH_PRIME,
     LAYER_EPSILON,
+    NOWHERE,
     RMS_EPSILON,
 )
 from weft.config.folders import (
@@ -62,6 +63,7 @@ __all__ = [
     "HASH_FACTOR",
     "HASH_PRIME",
     "LAYER_EPSILON",
+    "NOWHERE",
     "RMS_EPSILON",
     "Activation",
     "Adaptive",

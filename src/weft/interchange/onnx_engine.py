@@ -19,9 +19,11 @@ from weft.interchange.onnx_models import DECODER, ENCODER, MODEL
 from weft.interchange.onnx_predictors import Seq2SeqPredictor, generate
 from weft.network import Head, Tokens, by_length
 
-__all__ = ["OnnxReader", "OnnxSeq2Seq", "is_onnx", "open_session", "precision_of"]
+__all__ = ["CLOSED", "OnnxReader", "OnnxSeq2Seq", "is_onnx", "open_session", "precision_of"]
 
 READ_TOKENS = 256  # that are read together: with more, texts are filled up more
+
+CLOSED = "a model on ONNX Runtime cannot be inspected: take the one that it was exported from"
 
 _PROVIDERS = {"cpu": "CPUExecutionProvider", "cuda": "CUDAExecutionProvider"}
 
@@ -54,15 +56,15 @@ def precision_of(session: Any) -> str:
     return str(session.get_modelmeta().custom_metadata_map.get("precision", "float32"))
 
 
-class _Elsewhere:
+class _Closed:
     """What runs on ONNX Runtime cannot be looked into."""
 
     @property
     def model(self) -> Any:
-        raise UserError("a model on ONNX Runtime cannot be inspected: take the one that it was exported from")
+        raise UserError(CLOSED)
 
 
-class OnnxReader(_Elsewhere):
+class OnnxReader(_Closed):
     """An encoder with its heads, a `Network`."""
 
     def __init__(self, folder: Path, config: FolderConfig, *, device: str) -> None:
@@ -100,7 +102,7 @@ class OnnxReader(_Elsewhere):
                 begin = end
 
 
-class OnnxSeq2Seq(_Elsewhere):
+class OnnxSeq2Seq(_Closed):
     """An encoder-decoder, a `Seq2SeqNetwork`."""
 
     def __init__(self, folder: Path, config: FolderConfig, *, device: str) -> None:
@@ -116,4 +118,4 @@ class OnnxSeq2Seq(_Elsewhere):
     def attention(self, source: Sequence[int], target: Sequence[int]) -> NDArray[np.float32]:
         """See `Seq2SeqNetwork`."""
         read = Seq2SeqPredictor(self.encoder, self.decoder, sources=np.array([source]), model=self.config)
-        return read.looks(np.array([[self.config.special.start, *target[:-1]]]))
+        return read.attention(np.array([[self.config.special.start, *target[:-1]]]))

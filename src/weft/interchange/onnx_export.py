@@ -12,7 +12,6 @@ from weft.interchange.onnx_models import make_graphs, obstacles
 __all__ = ["PRECISIONS", "export_onnx"]
 
 PRECISIONS = ("float32", "int8")
-_MOST_BYTES = 2**31 - 1  # of a file, by its format
 
 
 def export_onnx(
@@ -30,11 +29,4 @@ def export_onnx(
         )
     if problems := obstacles(folder.model):
         raise UserError(f"weft has no ONNX graph for this model: {'; '.join(problems)}")
-    own = {id(value): value.size for value in weights.values()}
-    size = sum(own.values()) * (4 if quantization == "float32" else 1)
-    if size > _MOST_BYTES:
-        raise UserError(
-            f"{size / 2**30:.1f} GiB of weights are more than the 2 GiB that an ONNX file may hold"
-            f"{': try --quantization int8' if quantization == 'float32' else ''}"
-        )
     return make_graphs(folder, weights, int8=quantization == "int8")

@@ -6,6 +6,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from weft.errors import UserError
 from weft.interchange.extras import need
 
 __all__ = ["OPSET", "Graph", "Value"]
@@ -18,6 +19,8 @@ OPSET = 17
 """The first with LayerNormalization; ONNX Runtime's mobile and web builds have all operators of it that are used here."""
 
 _IR = 8  # the file format that belongs to it
+MOST_BYTES = 2**31 - 1  # of a file, by its format
+
 _LARGEST = 127  # of eight bits, as far below zero as above
 _TYPES = {"float32": 1, "int64": 7}  # in ONNX's enumeration
 
@@ -37,6 +40,7 @@ class Graph:
         self.inputs: list[Any] = []
         self.outputs: list[Any] = []
         self.initializers: dict[str, Any] = {}
+        self.size = 0  # of these, in bytes
         self.rounded: dict[str, tuple[Value, Value]] = {}
         """Tables of eight bits by name, each with its scales."""
 
@@ -63,8 +67,12 @@ class Graph:
         return self.constant(values, np.int64)
 
     def weight(self, name: str, array: Array) -> Value:
-        """A tensor that is part of the model."""
+        """A tensor that is part of the model. Raises UserError where it is one too much for a file."""
         if name not in self.initializers:
+            self.size += array.nbytes
+            if self.size > MOST_BYTES:
+                less = "" if self.int8 else ": try --quantization int8"
+                raise UserError(f"more than the 2 GiB of weights that an ONNX file may hold{less}")
             self.initializers[name] = self.onnx.numpy_helper.from_array(np.array(array, order="C"), name=name)
         return name
 

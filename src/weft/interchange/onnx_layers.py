@@ -35,7 +35,7 @@ class Layers:
         self.groups = config.groups
         # Where several queries' heads share keys, they have an axis of their own: (B, G, H / G, T, K).
         self.shared = config.heads // self.groups > 1
-        self.looks: list[Value] = []
+        self.crossed: list[Value] = []
         """The weights (M, H, B / M · T, S) of each layer's cross-attention, once it is written."""
 
     def linear(self, x: Value, *names: str, scale: float = 1.0) -> Value:
@@ -228,10 +228,10 @@ class Layers:
         )
         x = self._after(g.Add(x, y), f"{name}.attention_residual")
         if memory is not None:
-            y, looks = self._cross_attention(
+            y, weights = self._cross_attention(
                 self._before(x, f"{name}.cross_residual"), memory, seen, f"{name}.cross"
             )
-            self.looks.append(looks)
+            self.crossed.append(weights)
             x = self._after(g.Add(x, y), f"{name}.cross_residual")
         y = self.feed_forward(self._before(x, f"{name}.feed_forward_residual"), f"{name}.feed_forward")
         return self._after(g.Add(x, y), f"{name}.feed_forward_residual"), present

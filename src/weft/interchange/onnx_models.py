@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from weft.config import FolderConfig, ModelConfig, ReaderConfig
+from weft.config import NOWHERE, FolderConfig, ModelConfig, ReaderConfig
 from weft.interchange.onnx_graph import Graph, Value
 from weft.interchange.onnx_layers import KeysValues, Layers
 
@@ -14,8 +14,6 @@ __all__ = ["DECODER", "ENCODER", "MODEL", "make_graphs", "obstacles"]
 
 MODEL, ENCODER, DECODER = "model.onnx", "encoder.onnx", "decoder.onnx"
 """An encoder or a decoder alone; the two halves of an encoder-decoder."""
-
-NOWHERE = 1e-20  # the probability of copying what does not stand in the source
 
 
 def obstacles(config: ModelConfig) -> list[str]:
@@ -121,7 +119,7 @@ def _decoder(g: Graph, config: ModelConfig, weights: Mapping[str, NDArray[Any]])
     for number, each in enumerate(present):
         for name, value in each._asdict().items():
             g.output(f"present.{number}.{name}", value, _cached(config, "B", "C"))
-    for number, looks in enumerate(layers.looks):
+    for number, looks in enumerate(layers.crossed):
         g.output(f"attention.{number}", looks, ("M", config.heads, "R", "S"))
     last = g.Slice(states, g.Neg(scored), g.whole(np.iinfo(np.int64).max), g.whole(1))
     logits = layers.output(last, "output")

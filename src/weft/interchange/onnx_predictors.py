@@ -91,7 +91,7 @@ class Seq2SeqPredictor:
         """Decode the new tokens."""
         return self.cached.read(tokens, **self.memory)
 
-    def looks(self, tokens: Ints) -> Floats:
+    def attention(self, tokens: Ints) -> Floats:
         """What the first tokens (1, T) of the only source look at, by layer and head: (L, H, T, S)."""
         given = {"ids": tokens, "scored": np.ones(1, np.int64), **self.memory}
         given |= {f"past.{name}": each for name, each in self.cached.past.items()}

@@ -9,14 +9,13 @@ from jaxtyping import Bool, Float, Int
 from torch import Tensor, nn
 from torch.nn import functional
 
-from weft.config import ModelConfig
+from weft.config import NOWHERE, ModelConfig
 from weft.nn.loss import Loss
 
 __all__ = ["Past", "PastPointer", "Pointer", "SourcePointer"]
 
 SELDOM = -2.0  # what the gate begins with: about one token in eight is copied
 LOWEST = -1e9  # a score that leaves nothing
-NOWHERE = 1e-20  # the probability of copying what does not stand in the source
 
 
 class Pointer(nn.Module):

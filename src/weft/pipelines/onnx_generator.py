@@ -11,7 +11,7 @@ from weft.config import GeneratorConfig
 from weft.errors import UserError
 from weft.generate.config import SearchConfig
 from weft.generate.hypothesis import Hypothesis
-from weft.interchange.onnx_engine import open_session, precision_of
+from weft.interchange.onnx_engine import CLOSED, open_session, precision_of
 from weft.interchange.onnx_losses import token_losses
 from weft.interchange.onnx_models import MODEL
 from weft.interchange.onnx_predictors import continue_prompts
@@ -70,7 +70,7 @@ class OnnxGenerator(Prompted):
 
     def inspect(self, text: str, *, out: Path | str) -> Any:
         """There is nothing to be seen: a UserError."""
-        raise UserError("a model on ONNX Runtime cannot be inspected: take the one that it was exported from")
+        raise UserError(CLOSED)
 
     def _losses(
         self, length: int, *, stride: int | None, memory: int | None
