@@ -46,7 +46,7 @@ def read_description(path: Path) -> FolderConfig:
         raise DamagedError(f"{path}: the file is damaged: it is not JSON ({error})") from error
     if not isinstance(described, dict):
         raise DamagedError(f"{path}: the file is damaged: it holds no JSON object")
-    if described.get("task") not in FOLDERS:
+    if str(described.get("task")) not in FOLDERS:
         raise UserError(
             f"{path}: a model for {described.get('task')!r}, which this weft does not know: update weft"
         )

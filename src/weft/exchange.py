@@ -26,8 +26,7 @@ from weft.interchange.onnx_engine import is_onnx
 from weft.interchange.onnx_export import export_onnx
 from weft.interchange.onnx_readme import onnx_readme
 from weft.models.ngrams import NGRAMS
-from weft.readme import README
-from weft.runs.folder import verify, write_folder
+from weft.runs.folder import PAGE, refuse_used, verify, write_folder
 from weft.runs.manifest import MANIFEST
 from weft.runs.tensors import MODEL, save_tensors
 from weft.saved import Saved, load_saved
@@ -93,17 +92,19 @@ def export_model(
         raise UserError(
             f"quantization {quantization}: the layout {to} has none: ask for it --to ctranslate2 or onnx"
         )
+    refuse_used(Path(out))
     saved = load_saved(folder)
     names = ("tokenizer*.json", "*.spm", "vocab.json")  # as runs and imports keep them
     tokenizer = {path.name: path.read_bytes() for name in names for path in folder.glob(name)}
     weights = {name: tensor.numpy() for name, tensor in saved.model.state_dict().items()}
     described = {DESCRIPTION: saved.config.model_dump_json(indent=2).encode()}
     precision = quantization or "float32"
+    votes = isinstance(saved.config, ClassifierConfig) and saved.config.vote > 0
     if to == "onnx":
         ngrams = {path.name: path.read_bytes() for path in folder.glob(NGRAMS)}
         files = export_onnx(saved.config, weights, quantization=precision)
-        page = onnx_readme(saved.config, tokenizer=saved.tokenizer, precision=precision, votes=bool(ngrams))
-        beside = {README: page.encode(), **described, **tokenizer, **ngrams}
+        page = onnx_readme(saved.config, tokenizer=saved.tokenizer, precision=precision)
+        beside = {PAGE: page.encode(), **described, **tokenizer, **ngrams}
         write_folder(Path(out), kind="onnx", files=files | beside)
         return ()
     if to == "ctranslate2":
@@ -117,7 +118,7 @@ def export_model(
         write_files(Path(out), export(saved.config, weights, tokenizer=saved.tokenizer, files=tokenizer))
     else:
         export_folder(Path(out), config=saved.config, weights=weights, tokenizer=tokenizer)
-    if isinstance(saved.config, ClassifierConfig) and saved.config.vote:
+    if votes:
         return (
             "the linear model that votes beside the network stays behind: with --set classify.ngrams=false a run is "
             "calibrated without it",

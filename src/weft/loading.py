@@ -31,6 +31,9 @@ def load(
     try:
         api = import_module("weft.api")
     except ModuleNotFoundError as error:
+        if error.name != "torch":
+            raise
+        describe(folder)  # which says what is wrong with it, if anything is
         raise UserError(f"{folder}: needs PyTorch, which is not installed: pip install torch") from error
     return api.load_on_torch(folder, task=task, device=device, precision=precision)
 

@@ -6,38 +6,78 @@ from weft.config import FolderConfig, GeneratorConfig, ReaderConfig, TranslatorC
 from weft.families.marian_tokenizer import MarianTokenizer
 from weft.text.tokenizer import Tokenizer
 
-__all__ = ["README", "Frame", "Reading", "frame_of", "reading_of"]
+__all__ = ["EXAMPLE", "Frame", "Reading", "example", "frame_of", "joined", "reading_of"]
 
-README = "README.md"
+EXAMPLES = {"de": "Ein Hund läuft.", "fr": "Un chien court."}
+EXAMPLE = "A dog runs."
 
 
 class Frame(NamedTuple):
-    """The ids that stand before a text, between two, and after; and the padding of short rows."""
+    """The ids that stand before a text, between two, and after; the padding of short rows; what a decoder begins with, and
+    the ids that end what it writes; and by language, the id in front that says what language to write."""
 
     before: list[int]
     between: list[int]
     after: list[int]
     pad: int
+    start: list[int]
+    ends: list[int]
+    tags: dict[str, int]
 
     def describe(self) -> str:
         """The same in words."""
-        said = f"The padding is the id {self.pad}."
-        for where, ids in (("Before a text", self.before), ("Between two texts", self.between)):
-            said += f" {where} stand the ids {ids}." if ids else ""
-        return said + (f" After a text stand the ids {self.after}." if self.after else "")
+        said = []
+        if self.tags:
+            said.append(f"A text's first id says what language to write: {self.tags}.")
+        for where, ids in (
+            ("Before a text", self.before),
+            ("Between two texts", self.between),
+            ("After a text", self.after),
+        ):
+            if ids:
+                said.append(
+                    f"{where} {'stands the id' if len(ids) == 1 else 'stand the ids'} {_listed(ids)}."
+                )
+        if self.start:
+            said.append(f"What is written begins after the id {_listed(self.start)}.")
+        if self.ends:
+            said.append(f"What is written ends with the id {' or '.join(map(str, self.ends))}.")
+        return " ".join(said)
 
 
 def frame_of(folder: FolderConfig, tokenizer: Tokenizer | MarianTokenizer) -> Frame:
-    """What stands around the texts that a model reads."""
+    """What stands around the texts that a model reads and writes."""
     special = folder.model.special
     if isinstance(folder, ReaderConfig):
         assert isinstance(tokenizer, Tokenizer)
         before, between, after = tokenizer.layout
-        return Frame(list(before), list(between), list(after), special.pad)
+        return Frame(list(before), list(between), list(after), special.pad, [], [], {})
     if isinstance(folder, GeneratorConfig):
-        return Frame(list(folder.prefix), [], [], special.pad)
+        return Frame(list(folder.prefix), [], [], special.pad, [], [special.end, *folder.ends], {})
     ended = not isinstance(folder, TranslatorConfig) or folder.ends_source
-    return Frame([], [], [special.end] if ended else [], special.pad)
+    tags = {}
+    if isinstance(folder, TranslatorConfig) and folder.tags:
+        for _, language in folder.directions:
+            tag = tokenizer.token_id(f"<2{language}>")
+            assert tag is not None
+            tags[language] = tag
+    return Frame([], [], [special.end] if ended else [], special.pad, [special.start], [special.end], tags)
+
+
+def example(folder: FolderConfig) -> str:
+    """A text that a page's program may give to the model."""
+    if isinstance(folder, TranslatorConfig):
+        return EXAMPLES.get(folder.directions[0][0], EXAMPLE)
+    return EXAMPLE
+
+
+def joined(*parts: object) -> str:
+    """A sum of lists as a program has it, without the empty ones."""
+    return " + ".join(str(part) for part in parts if part)
+
+
+def _listed(ids: list[int]) -> str:
+    return ", ".join(map(str, ids))
 
 
 class Reading(NamedTuple):
@@ -76,11 +116,12 @@ pieces = {number: piece for piece, number in numbers.items()}
 
 
 def ids(text):  # a language code in front, as in ">>fra<< Hello.", is one token
-    code, mark, rest = text.partition("<<") if text.startswith(">>") else ("", "", text)
-    split = [code + mark] * bool(code) + source.encode(rest, out_type=str)
+    code = text[: text.find("<<") + 2] if text.startswith(">>") and "<<" in text else ""
+    split = [code] * bool(code) + source.encode(text[len(code) :], out_type=str)
     return [numbers.get(piece, numbers["<unk>"]) for piece in split]
 
 
 def text_of(found):
-    return target.decode_pieces([pieces[number] for number in found]).replace("▁", " ").strip()
+    words = [pieces[number] for number in found if number in pieces]
+    return target.decode_pieces(words).replace("▁", " ").strip()
 """

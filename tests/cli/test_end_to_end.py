@@ -63,10 +63,26 @@ def test_a_run_tells_what_it_is(weft: Callable[..., Ran], run: Path, data: Path)
     assert "\nsteps: 8\nweights: last\n" in out
     assert "model.width: 32\n" in out
     assert "preset: tiny\n" in out
+    assert "unfinished" not in out
     (checkpoint, *_) = (run / "checkpoints").iterdir()
     for command in (("info", checkpoint), ("train", "--resume", checkpoint), ("translate", checkpoint, "a")):
         message = f"weft: error: {checkpoint}: a checkpoint of a run: give the run itself: {run}\n"
         assert weft(*command) == (2, "", message)
+
+
+def test_a_run_that_has_not_ended_says_how_it_goes_on(
+    weft: Callable[..., Ran], run: Path, tmp_path: Path
+) -> None:
+    stopped = tmp_path / "run"
+    shutil.copytree(run, stopped)
+    records = (stopped / "metrics.jsonl").read_text().splitlines(keepends=True)
+    (stopped / "metrics.jsonl").write_text("".join(records[:-1]))
+    assert f"go on with: weft train --resume {stopped}" in weft("info", stopped).out
+    settings = (stopped / "run.json").read_bytes()
+    (stopped / "run.json").write_bytes(b"?" + settings[1:])
+    ran = weft("info", stopped)
+    assert (ran.status, ran.err.count("\n")) == (2, 1)
+    assert "run.json: the file is damaged" in ran.err
 
 
 def test_a_text_in_every_direction(weft: Callable[..., Ran], run: Path) -> None:

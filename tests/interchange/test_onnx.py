@@ -2,6 +2,7 @@
 
 import json
 import re
+import shutil
 import subprocess
 import sys
 from collections.abc import Callable
@@ -376,6 +377,15 @@ def test_commands_take_the_folder(tmp_path: Path, capfd: pytest.CaptureFixture[s
     assert json.loads(capfd.readouterr().out)["model"]["width"] == 32
     assert main(["translate", str(there), "the cat"]) == 0
     assert weft.load(there).precision == "int8"
+    page = there / "README.md"
+    page.write_text(page.read_text() + "License: mine\n")
+    assert main(["translate", str(there), "the cat"]) == 0
+    alone = tmp_path / "alone"
+    alone.mkdir()
+    shutil.copy(there / "decoder.onnx", alone)
+    odd = tmp_path / "odd"
+    shutil.copytree(alone, odd)
+    (odd / "weft.json").write_text('{"task": ["translate"]}')
     capfd.readouterr()
     for command, said in (
         (["inspect", str(there), "the cat", "--out", str(tmp_path / "a.html")], "a model for ONNX Runtime"),
@@ -385,6 +395,9 @@ def test_commands_take_the_folder(tmp_path: Path, capfd: pytest.CaptureFixture[s
         (["classify", str(there), "the cat"], "a model for the task translate"),
         (["import", str(there), "--out", str(tmp_path / "back")], "ONNX"),
         (["train", "--resume", str(there)], "there is nothing to go on with"),
+        (["export", str(run), "--to", "onnx", "--out", str(there)], "there already, and not empty"),
+        (["info", str(alone)], "weft.json: missing"),
+        (["info", str(odd)], "which this weft does not know"),
         (
             ["export", str(run), "--to", "onnx", "--quantization", "int9", "--out", "x"],
             'no quantization "int9"',

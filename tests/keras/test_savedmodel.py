@@ -349,7 +349,9 @@ def program_of(folder: Path) -> str:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("name", ["decoder", "classifier", "tagger", "vectors", "states"])
+@pytest.mark.parametrize(
+    "name", ["decoder", "classifier", "tagger", "vectors", "states", "answerer", "filler"]
+)
 def test_the_program_on_the_page_runs(exported: Callable[[str], Path], name: str) -> None:
     folder = exported(name) / "there"
     assert alone(program_of(folder), cwd=folder).strip()

@@ -19,7 +19,7 @@ def test_a_new_run_is_made_and_held(tmp_path: Path) -> None:
             pass
     with claim(run):  # still empty
         (run / "config.json").touch()
-    with pytest.raises(UserError, match="in use, it is not empty"), claim(run):
+    with pytest.raises(UserError, match="there already, and not empty"), claim(run):
         pass
 
 

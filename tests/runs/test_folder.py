@@ -80,7 +80,7 @@ def test_leftovers_of_a_killed_write_are_removed(tmp_path: Path) -> None:
 
 
 def test_a_folder_in_use_is_not_written_over(model: Path) -> None:
-    with pytest.raises(UserError, match="model: in use, it is not empty: give another --out"):
+    with pytest.raises(UserError, match="model: there already, and not empty: give another --out"):
         write_folder(model, kind="translate", files={})
     assert verify(model).files.keys() == FILES.keys()
 

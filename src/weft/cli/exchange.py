@@ -72,11 +72,13 @@ def export(
     from weft.api import export_model
     from weft.cli.evaluate import check
     from weft.loading import describe, load
+    from weft.runs.folder import refuse_used
 
     if data and to not in ("ctranslate2", "onnx"):
         raise UserError(
             "--data: weft runs what it writes for ONNX Runtime and CTranslate2: measure a run itself"
         )
+    refuse_used(out)
     before = {}
     if data:  # first of all: nothing is written where this fails
         check(describe(run), {})

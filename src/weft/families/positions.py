@@ -7,7 +7,7 @@ from numpy.typing import NDArray
 
 from weft.config import ModelConfig, RotaryScaling
 
-__all__ = ["position_table", "rotary_tables"]
+__all__ = ["alibi_slopes", "position_table", "rotary_tables"]
 
 
 def position_table(kind: str, *, width: int, length: int) -> NDArray[np.float32]:
@@ -20,6 +20,14 @@ def position_table(kind: str, *, width: int, length: int) -> NDArray[np.float32]
     if kind == "sinusoidal_halves":
         return np.concatenate(both, axis=-1).astype(np.float32)
     return np.stack(both, axis=-1).reshape(length, width).astype(np.float32)
+
+
+def alibi_slopes(heads: int) -> NDArray[np.float32]:
+    """How steep each head's penalty is (Press et al. 2022, section 3)."""
+    whole = 2 ** math.floor(math.log2(heads))
+    slopes = [2 ** (-8 * (i + 1) / whole) for i in range(whole)]
+    slopes += [2 ** (-4 * (2 * i + 1) / whole) for i in range(heads - whole)]
+    return np.array(slopes, np.float32)
 
 
 def rotary_tables(config: ModelConfig) -> tuple[NDArray[np.float32], NDArray[np.float32]]:

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from weft.config import FolderConfig, ModelConfig
 from weft.data.batches import collate
+from weft.description import CONFIG
 from weft.errors import UserError
 from weft.generate.config import SearchConfig
 from weft.generate.hypothesis import Hypothesis
@@ -29,8 +30,8 @@ _PROVIDERS = {"cpu": "CPUExecutionProvider", "cuda": "CUDAExecutionProvider"}
 
 
 def is_onnx(folder: Path) -> bool:
-    """Whether a folder holds a model for ONNX Runtime."""
-    return (folder / MODEL).is_file() or (folder / DECODER).is_file()
+    """Whether a folder holds a model for ONNX Runtime; Hugging Face's may have one beside their own."""
+    return any((folder / name).is_file() for name in (MODEL, DECODER)) and not (folder / CONFIG).is_file()
 
 
 def open_session(path: Path, *, device: str) -> Any:

@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from weft.config import BUCKETS, FARTHEST, HASH_FACTOR, HASH_PRIME, RMS_EPSILON, ModelConfig
-from weft.families.positions import position_table, rotary_tables
+from weft.families.positions import alibi_slopes, position_table, rotary_tables
 from weft.interchange.onnx_graph import Graph, Value
 
 __all__ = ["KeysValues", "Layers"]
@@ -378,11 +378,3 @@ class Layers:
 
     def _slice(self, x: Value, begin: Value, end: Value, *, axis: int) -> Value:
         return self.graph.Slice(x, begin, end, self.graph.whole(axis))
-
-
-def alibi_slopes(heads: int) -> Array:
-    """How steep each head's penalty is (Press et al. 2022, section 3)."""
-    whole = 2 ** math.floor(math.log2(heads))
-    slopes = [2 ** (-8 * (i + 1) / whole) for i in range(whole)]
-    slopes += [2 ** (-4 * (2 * i + 1) / whole) for i in range(heads - whole)]
-    return np.array(slopes, np.float32)

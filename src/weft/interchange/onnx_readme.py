@@ -13,7 +13,7 @@ from weft.config import (
 )
 from weft.families.marian_tokenizer import MarianTokenizer
 from weft.interchange.onnx_graph import OPSET
-from weft.readme import Frame, frame_of, reading_of
+from weft.readme import EXAMPLE, Frame, example, frame_of, joined, reading_of
 from weft.text.tokenizer import Tokenizer
 
 __all__ = ["onnx_readme"]
@@ -23,11 +23,11 @@ PAGE = """\
 
 It was written by weft {weft} in {precision}, in the operators of opset {opset} alone. With weft installed, its commands and
 `weft.load` take this folder. Without it, token ids go in and numbers come out: the tokenizer's files lie here, for the
-library `{library}`. Batches and lengths are free. Numbers are float32, ids and the like int64.
+library `{library}`. Batches and lengths are free{padding}. Numbers are float32, ids and the like int64.
 
 {files}
 
-{around} A row has at most {longest:,} tokens. `weft.json` says all that there is to say of the model.{beside}
+{around} A row has at most {longest:,} tokens. What the model is stands in `weft.json`.{beside}
 
 In this folder, with `pip install onnxruntime {library}`:
 
@@ -39,7 +39,7 @@ In this folder, with `pip install onnxruntime {library}`:
 ENCODER = """\
 `model.onnx`
 
-- takes `ids` (B, T), short rows filled up with the padding{segments}{places}
+- takes `ids` (B, T){segments}{places}
 - gives `states` (B, T, D), one for each token{head}"""
 
 SEGMENTS = (
@@ -48,7 +48,7 @@ SEGMENTS = (
 PLACES = ", and `places` (M, 2), row and column of the tokens to fill in"
 HEADS = {
     "classify": ", and `classify` (B, L), the scores of the rows",
-    "tag": ", and `tag` (B, T, L), the scores of each token's labels; a word's is its first token's",
+    "tag": ", and `tag` (B, T, L), the scores of each token's labels; a word's are its first token's",
     "answer": ", and `answer` (B, T, 2), each token's scores as an answer's first and last; at the first token: no answer",
     "masked": ", and `masked` (M, V), the scores of what may stand there",
 }
@@ -63,7 +63,7 @@ DECODER = "`model.onnx`\n\n" + DECODES.format(memory="", attention="")
 SEQ2SEQ = """\
 `encoder.onnx`
 
-- takes `source` (M, S), short rows filled up with the padding
+- takes `source` (M, S)
 - gives `memory.*`
 
 `decoder.onnx`
@@ -72,6 +72,10 @@ SEQ2SEQ = """\
     memory=";\n  with them `source` and `memory.*`, where B is M or a multiple of it",
     attention=", and `attention.*`, what each layer's tokens look at",
 )
+
+VOTES = """
+With weft, the linear model in `ngrams.safetensors` votes, too: the program's probabilities are the network's alone, not
+those of weft. A model that is trained with `--set classify.ngrams=false` has none."""
 
 BEGIN = """\
 {json}import numpy as np
@@ -93,9 +97,21 @@ model = onnxruntime.InferenceSession("model.onnx")
 """
 
 READS = """\
-read = padded([{text} for text in ["A dog runs.", "It rains."]])
+read = padded([{text} for text in ["{example}", "It rains."]])
 (found,) = model.run(["{output}"], {{"ids": read{segments}}})
 {shown}"""
+
+SOFTMAX = """\
+odds = np.exp((found - found.max(axis=1, keepdims=True)) / {temperature})
+print({labels}, odds / odds.sum(axis=1, keepdims=True))"""
+
+SIGMOID = """\
+print({labels}, 1 / (1 + np.exp(-found / {temperature})))"""
+
+TAGS = """\
+labels = {labels}
+for token, scores in zip(read[0].tolist(), found[0]):
+    print(tokenizer.id_to_token(token), labels[scores.argmax()])"""
 
 ANSWERS = """\
 question, text = {question}, {context}
@@ -140,19 +156,16 @@ memory = {{"source": source, **dict(zip(names, encoder.run(names, {{"source": so
 new = np.array([[{start}]])"""
 
 
-def onnx_readme(
-    folder: FolderConfig, *, tokenizer: Tokenizer | MarianTokenizer, precision: str, votes: bool
-) -> str:
-    """The page, in Markdown; `votes` is whether a linear model lies beside the network."""
+def onnx_readme(folder: FolderConfig, *, tokenizer: Tokenizer | MarianTokenizer, precision: str) -> str:
+    """The page, in Markdown."""
     frame, reading = frame_of(folder, tokenizer), reading_of(tokenizer)
     begin = BEGIN.format(
         json="import json\n\n" if "json." in reading.lines else "",
         imports=reading.imports,
         lines=reading.lines,
     )
-    said = frame.describe()
-    if isinstance(folder, TranslatorConfig) and folder.tags:
-        said += " A text's first id says what language to write."
+    decoder = isinstance(folder, GeneratorConfig)
+    votes = isinstance(folder, ClassifierConfig) and folder.vote > 0
     return PAGE.format(
         task=folder.task,
         weft=__version__,
@@ -160,9 +173,12 @@ def onnx_readme(
         opset=OPSET,
         library=reading.library,
         files=_files(folder),
-        around=said,
+        around=frame.describe(),
+        padding="; the rows of a call are equally long"
+        if decoder
+        else f", short rows filled up with the id {frame.pad}",
         longest=folder.maximum if isinstance(folder, ReaderConfig) else folder.model.max_length,
-        beside=" The linear model in `ngrams.safetensors` has a vote with weft alone." if votes else "",
+        beside=VOTES if votes else "",
         program=begin + _program(folder, frame, tokenizer),
     )
 
@@ -184,26 +200,26 @@ def _program(folder: FolderConfig, frame: Frame, tokenizer: Tokenizer | MarianTo
         return PADDED.format(pad=frame.pad) + _reads(folder, frame, mask=tokenizer.mask_id)
     model = folder.model
     if isinstance(folder, GeneratorConfig):
-        text = _joined(frame.before, 'ids("Once upon a time")')
+        text = joined(frame.before, 'ids("Once upon a time")')
         return WRITES.format(
             sessions='decoder = onnxruntime.InferenceSession("model.onnx")',
             begin=f"new = np.array([{text}])",
             most=min(30, model.max_length // 2),
             memory="",
-            ends=[model.special.end, *folder.ends],
+            ends=frame.ends,
         )
     tag = []
-    if isinstance(folder, TranslatorConfig) and folder.tags:
-        tag.append(tokenizer.token_id(f"<2{folder.directions[0][1]}>"))
-    text = _joined(tag, frame.before, 'ids("Ein Hund läuft.")', frame.after)
+    if isinstance(folder, TranslatorConfig) and frame.tags:
+        tag.append(frame.tags[folder.directions[0][1]])
+    text = joined(tag, frame.before, f'ids("{example(folder)}")', frame.after)
     return WRITES.format(
         sessions="\n".join(
             f'{name} = onnxruntime.InferenceSession("{name}.onnx")' for name in ("encoder", "decoder")
         ),
-        begin=TRANSLATES.format(text=text, start=model.special.start),
+        begin=TRANSLATES.format(text=text, start=frame.start[0]),
         most=min(100, model.max_length - 1),
         memory=", **memory",
-        ends=[model.special.end],
+        ends=frame.ends,
     )
 
 
@@ -213,28 +229,23 @@ def _reads(folder: ReaderConfig, frame: Frame, *, mask: int | None) -> str:
         case AnswererConfig():
             segmented = "segments = np.array([[0] * len(question) + [1] * len(text)])\n" if zeros else ""
             segments = ', "segments": segments' if zeros else ""
-            question = _joined(frame.before, 'ids("Who runs?")', frame.between)
-            context = _joined('ids("A dog runs.")', frame.after)
+            question = joined(frame.before, 'ids("Who runs?")', frame.between)
+            context = joined('ids("A dog runs.")', frame.after)
             return ANSWERS.format(question=question, context=context, segmented=segmented, segments=segments)
         case FillerConfig():
-            text = _joined(frame.before, 'ids("A dog runs.")', frame.after)
+            text = joined(frame.before, 'ids("A dog runs.")', frame.after)
             return FILLS.format(text=text, place=len(frame.before), mask=mask, segments=zeros)
         case ClassifierConfig(kind="number"):
             output, shown = "classify", f"print(found[:, 0] * {folder.deviation} + {folder.mean})"
         case ClassifierConfig():
-            output, exponents = "classify", f"np.exp(found / {folder.temperature})"
-            if folder.kind == "single":
-                shown = f"odds = {exponents}\nprint({list(folder.labels)}, odds / odds.sum(axis=1, keepdims=True))"
-            else:
-                shown = f"odds = {exponents}\nprint({list(folder.labels)}, odds / (1 + odds))"
+            shown = SOFTMAX if folder.kind == "single" else SIGMOID
+            output, shown = (
+                "classify",
+                shown.format(temperature=folder.temperature, labels=list(folder.labels)),
+            )
         case TaggerConfig():
-            output, shown = "tag", f"print(np.array({list(folder.labels)})[found.argmax(axis=-1)])"
+            output, shown = "tag", TAGS.format(labels=list(folder.labels))
         case _:
             output, shown = "states", "print(found[:, 0])  # each row's first token's"
-    text = _joined(frame.before, "ids(text)", frame.after)
-    return READS.format(text=text, output=output, segments=zeros, shown=shown)
-
-
-def _joined(*parts: object) -> str:
-    """A sum of lists as a program has it, without the empty ones."""
-    return " + ".join(str(part) for part in parts if part)
+    text = joined(frame.before, "ids(text)", frame.after)
+    return READS.format(text=text, example=EXAMPLE, output=output, segments=zeros, shown=shown)

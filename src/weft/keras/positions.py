@@ -10,7 +10,7 @@ import numpy as np
 from keras import ops
 
 from weft.config import BUCKETS, FARTHEST, ModelConfig
-from weft.families.positions import position_table
+from weft.families.positions import alibi_slopes, position_table
 from weft.keras.layers import Layer, initial, register
 
 __all__ = [
@@ -118,10 +118,7 @@ class Alibi(Positions):
 
     def __init__(self, num_heads: int, **kwargs: Any) -> None:
         super().__init__({"num_heads": num_heads}, **kwargs)
-        whole = 2 ** math.floor(math.log2(num_heads))
-        slopes = [2 ** (-8 * (i + 1) / whole) for i in range(whole)]
-        slopes += [2 ** (-4 * (2 * i + 1) / whole) for i in range(num_heads - whole)]
-        self.slopes = np.array(slopes, np.float32)[:, None, None]
+        self.slopes = alibi_slopes(num_heads)[:, None, None]
 
     def bias(self, queries: Any, keys: Any) -> Any:
         distance = ops.abs(ops.cast(queries[:, None] - keys[None, :], "float32"))

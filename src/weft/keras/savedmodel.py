@@ -30,9 +30,10 @@ from weft.families.marian_tokenizer import MarianTokenizer
 from weft.keras.generation import Rules, Translator, draw
 from weft.keras.models import Decoder, Encoder, Model, obstacles
 from weft.keras.prompts import continue_prompts
-from weft.keras.savedmodel_readme import readme
+from weft.keras.savedmodel_readme import savedmodel_readme
 from weft.keras.weights import fill, make_model
-from weft.readme import README, frame_of, reading_of
+from weft.readme import Frame, frame_of
+from weft.runs.folder import PAGE
 from weft.text.tokenizer import Tokenizer
 
 __all__ = ["export_savedmodel"]
@@ -96,10 +97,11 @@ def export_savedmodel(
     model = make_model(folder.model, **heads)
     fill(model, dict(weights))
     signatures = _signatures(folder, model)
-    described = _description(folder, signatures, tokenizer)
+    frame = frame_of(folder, tokenizer)
+    described = _description(folder, signatures, frame)
     written = {
         DESCRIPTION: json.dumps(described, indent=2, ensure_ascii=False).encode(),
-        README: readme(described, frame=frame_of(folder, tokenizer), reading=reading_of(tokenizer)).encode(),
+        PAGE: savedmodel_readme(folder, described, frame=frame, tokenizer=tokenizer).encode(),
     }
     return _save(model, signatures) | written | dict(files)
 
@@ -285,12 +287,9 @@ def _of_encoder(folder: ReaderConfig, model: Encoder) -> dict[str, Signature]:
             }
 
 
-def _description(
-    folder: FolderConfig, signatures: Mapping[str, Signature], tokenizer: Tokenizer | MarianTokenizer
-) -> dict[str, Any]:
+def _description(folder: FolderConfig, signatures: Mapping[str, Signature], frame: Frame) -> dict[str, Any]:
     """What there is to know about the functions and their token ids, as JSON."""
     config = folder.model
-    frame = frame_of(folder, tokenizer)
     found: dict[str, Any] = {
         "form": "TensorFlow SavedModel",
         "weft": __version__,
@@ -307,9 +306,8 @@ def _description(
     }
     if isinstance(folder, TranslatorConfig):
         found["directions"] = [list(pair) for pair in folder.directions]
-        if folder.tags:
-            languages = sorted({target for _, target in folder.directions})
-            found["tags"] = {each: tokenizer.token_id(f"<2{each}>") for each in languages}
+        if frame.tags:
+            found["tags"] = dict(sorted(frame.tags.items()))
     if isinstance(folder, ReaderConfig) and folder.labels:
         found["labels"] = list(folder.labels)
     return found | {"config": folder.model_dump(mode="json")}

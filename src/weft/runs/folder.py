@@ -21,6 +21,7 @@ from weft.runs.manifest import (
 )
 
 __all__ = [
+    "PAGE",
     "REQUEST",
     "TEMPORARY",
     "Content",
@@ -43,6 +44,7 @@ Content: TypeAlias = bytes | Callable[[Path], None]  # a file's bytes, or what w
 TEMPORARY = ".tmp-"
 NEXT = ".next"  # an update of a folder that is down and not yet moved to its place
 LOCK = ".lock"
+PAGE = "README.md"  # for people, who may change it: no manifest has it
 REQUEST = "request.json"  # what a run was asked for: the first of its files, by which it is known as one
 
 
@@ -94,7 +96,8 @@ def place_folder(
                 content(file)
             file.chmod(mode)
             sync(file)
-            records[name] = record_file(file)
+            if name != PAGE:
+                records[name] = record_file(file)
         manifest = Manifest(format=FORMAT, weft=__version__, kind=kind, files=dict(sorted(records.items())))
         (temporary / MANIFEST).write_text(manifest.model_dump_json(indent=2) + "\n", encoding="utf-8")
         sync(temporary / MANIFEST)
@@ -193,7 +196,7 @@ def refuse_used(path: Path) -> None:
             f"{path}: holds a run: go on with it (weft train --resume {path}) or give another --out"
         )
     if entries:
-        raise UserError(f"{path}: in use, it is not empty: give another --out")
+        raise UserError(f"{path}: there already, and not empty: give another --out")
 
 
 def sync(path: Path) -> None:
