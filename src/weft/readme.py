@@ -25,7 +25,7 @@ class Frame(NamedTuple):
     tags: dict[str, int]
 
     def describe(self) -> str:
-        """The same in words."""
+        """What stands around a text, in words."""
         said = []
         if self.tags:
             said.append(f"A text's first id says what language to write: {self.tags}.")
@@ -38,10 +38,6 @@ class Frame(NamedTuple):
                 said.append(
                     f"{where} {'stands the id' if len(ids) == 1 else 'stand the ids'} {_listed(ids)}."
                 )
-        if self.start:
-            said.append(f"What is written begins after the id {_listed(self.start)}.")
-        if self.ends:
-            said.append(f"What is written ends with the id {' or '.join(map(str, self.ends))}.")
         return " ".join(said)
 
 

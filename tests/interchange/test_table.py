@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 
 from weft.config import (
+    AnswererConfig,
     ClassifierConfig,
     EncoderConfig,
     FillerConfig,
@@ -15,6 +16,7 @@ from weft.config import (
     GeneratorConfig,
     ModelConfig,
     SummarizerConfig,
+    TaggerConfig,
     TranslatorConfig,
 )
 from weft.errors import UserError
@@ -29,10 +31,11 @@ pytest.importorskip("onnx")
 pytest.importorskip("tensorflow")
 os.environ.setdefault("KERAS_BACKEND", "tensorflow")
 keras = pytest.importorskip("weft.keras")
+savedmodel = pytest.importorskip("weft.keras.savedmodel")
 
 PAGE = Path(__file__).resolve().parents[2] / "docs" / "interchange.md"
 SMALL: dict[str, Any] = {"vocabulary": 40, "width": 32, "heads": 2, "feed_forward": 64}
-FORMS = ("Hugging Face", "Keras", "CTranslate2", "ONNX")
+FORMS = ("Hugging Face", "Keras", "SavedModel", "CTranslate2", "ONNX")
 
 
 def small(name: str, architecture: str, task: str, **fields: Any) -> ModelConfig:
@@ -81,6 +84,12 @@ MODELS: dict[str, Callable[[], FolderConfig]] = {
     "BERT, to classify": lambda: ClassifierConfig(
         heads=("pooler", "classify"), labels=("a", "b"), model=small("bert-base", "encoder", "classify")
     ),
+    "BERT, to tag words": lambda: TaggerConfig(
+        heads=("tag",), labels=("O", "B-PER"), model=small("bert-base", "encoder", "tag")
+    ),
+    "BERT, to answer questions": lambda: AnswererConfig(
+        heads=("answer",), model=small("bert-base", "encoder", "answer")
+    ),
     "BERT, for vectors": lambda: EncoderConfig(model=small("bert-base", "encoder", "embed")),
     "RoBERTa, for vectors": lambda: EncoderConfig(model=small("roberta-base", "encoder", "embed")),
     "weft's classifiers": lambda: ClassifierConfig(
@@ -107,6 +116,8 @@ def sends(folder: FolderConfig, form: str, aside: Path) -> bool:
             export_folder(aside, config=folder, weights=weights, tokenizer={})
         elif form == "Keras":
             keras.make_model(folder.model)
+        elif form == "SavedModel":
+            return not savedmodel.lacking(folder)
         elif form == "ONNX":
             export_onnx(folder, weights)
         else:

@@ -173,7 +173,7 @@ def onnx_readme(folder: FolderConfig, *, tokenizer: Tokenizer | MarianTokenizer,
         opset=OPSET,
         library=reading.library,
         files=_files(folder),
-        around=frame.describe(),
+        around=" ".join([frame.describe(), *_written(frame)]).strip(),
         padding="; the rows of a call are equally long"
         if decoder
         else f", short rows filled up with the id {frame.pad}",
@@ -181,6 +181,14 @@ def onnx_readme(folder: FolderConfig, *, tokenizer: Tokenizer | MarianTokenizer,
         beside=VOTES if votes else "",
         program=begin + _program(folder, frame, tokenizer),
     )
+
+
+def _written(frame: Frame) -> list[str]:
+    """What a decoder begins and ends with, in sentences."""
+    said = [f"A decoder's first id is {each}." for each in frame.start]
+    if frame.ends:
+        said.append(f"What is written ends with the id {' or '.join(map(str, frame.ends))}.")
+    return said
 
 
 def _files(folder: FolderConfig) -> str:

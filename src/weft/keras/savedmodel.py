@@ -36,7 +36,7 @@ from weft.readme import Frame, frame_of
 from weft.runs.folder import PAGE
 from weft.text.tokenizer import Tokenizer
 
-__all__ = ["export_savedmodel"]
+__all__ = ["export_savedmodel", "lacking"]
 
 BEAMS = 5  # of a folder that says nothing, as in `weft translate`
 
@@ -89,7 +89,7 @@ def export_savedmodel(
         raise UserError(
             f"KERAS_BACKEND is {keras.backend.backend()}: a SavedModel is made on tensorflow: unset it"
         )
-    if problems := _problems(folder):
+    if problems := lacking(folder):
         raise UserError(f"a SavedModel cannot express this model: {', '.join(problems)}")
     heads: dict[str, Any] = {}
     if isinstance(folder, ReaderConfig):
@@ -106,8 +106,8 @@ def export_savedmodel(
     return _save(model, signatures) | written | dict(files)
 
 
-def _problems(folder: FolderConfig) -> list[str]:
-    """The fields that say what there is no way to say here."""
+def lacking(folder: FolderConfig) -> list[str]:
+    """The fields of a folder that say what there is no way to say here."""
     config = folder.model
     found = [f"architecture = {config.architecture}"] * (config.architecture == "transformer-xl")
     found += obstacles(config)
