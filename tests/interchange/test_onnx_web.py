@@ -102,4 +102,10 @@ def test_the_web_build_runs_every_design(int8: bool, tmp_path: Path) -> None:
     said = json.loads((tmp_path / "said.json").read_text())
     for name, case in made.items():
         for output, expected in session({"it": case.file}, "it")(case.inputs).items():
-            np.testing.assert_allclose(said[name][output], expected.ravel(), atol=1e-4, rtol=1e-4)
+            found = np.array(said[name][output])
+            if (
+                int8
+            ):  # where a number lies between two whole ones, the last bit decides to which it is rounded
+                assert np.abs(found - expected.ravel()).mean() < 0.03 * expected.std() + 1e-4, (name, output)
+            else:
+                np.testing.assert_allclose(found, expected.ravel(), atol=1e-4, rtol=1e-4)
