@@ -221,7 +221,7 @@ PRESETS: Mapping[str, Mapping[str, Recipe]] = MappingProxyType(
                 "train": {**_WRITE, "batch_tokens": 1024},
             },
             "small": {
-                "model": _our_decoder(256, heads=4, layers=4, dropout=0.1, ngrams=0.5),
+                "model": _our_decoder(256, heads=4, layers=4, dropout=0.2, ngrams=0.6),
                 "train": _WRITE,
             },
             "medium": {
@@ -277,7 +277,7 @@ EFFICIENCY = 0.4  # of the machine's products that a whole training step keeps u
 _TOKENS_FOR = {
     "seq2seq": {"tiny": 0, "small": 100_000, "medium": 600_000, "large": 20_000_000},
     "encoder": {"tiny": 0, "small": 1_000_000, "medium": 5_000_000, "large": 50_000_000},
-    "decoder": {"micro": 0, "tiny": 0, "small": 300_000, "medium": 1_000_000, "large": 100_000_000},
+    "decoder": {"micro": 0, "tiny": 0, "small": 300_000, "medium": 5_000_000, "large": 100_000_000},
 }
 
 
