@@ -20,7 +20,7 @@ SETTINGS = {
 }
 
 
-@pytest.mark.parametrize("task", ["copy", "reverse"])
+@pytest.mark.parametrize("task", [pytest.param("copy", marks=pytest.mark.slow), "reverse"])
 def test_strings_are_learned_to_99_percent(task: str, tmp_path: Path) -> None:
     """Strings of 3 to 8 of ten letters; none of those it is tested on was seen in training."""
     chance = random.Random(0)
